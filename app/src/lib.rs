@@ -1,0 +1,3 @@
+//! What browser and server share, and all that the browser shows.
+
+pub mod wire;
