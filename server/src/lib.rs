@@ -1,1 +1,3 @@
+//! Bucket Brigade's server.
 
+pub mod embedded;
