@@ -140,6 +140,13 @@ impl S3 for Store {
         self.part(request).await.map(S3Response::new)
     }
 
+    async fn upload_part_copy(
+        &self,
+        request: S3Request<UploadPartCopyInput>,
+    ) -> Answer<UploadPartCopyOutput> {
+        self.copy_part(request.input).await.map(S3Response::new)
+    }
+
     async fn list_parts(&self, request: S3Request<ListPartsInput>) -> Answer<ListPartsOutput> {
         self.parts(request.input).await.map(S3Response::new)
     }

@@ -3,7 +3,7 @@
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{
-    ChecksumAlgorithm, ChecksumMode, Delete, MetadataDirective, ObjectIdentifier,
+    ChecksumAlgorithm, ChecksumMode, CompletedPart, Delete, MetadataDirective, ObjectIdentifier,
 };
 use base64::Engine as _;
 use http_body_util::{BodyExt, Empty};
@@ -12,6 +12,7 @@ use hyper_util::rt::TokioExecutor;
 use md5::{Digest as _, Md5};
 
 use crate::fixture::{BUCKET, MIB, TestStore, bytes, code, get, put};
+use crate::multipart::{begin, complete};
 
 fn base64(bytes: impl AsRef<[u8]>) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
@@ -557,6 +558,53 @@ async fn copies() {
         .key("x")
         .copy_source(format!("{BUCKET}/from"));
     assert_eq!(code(absent.send().await), "NoSuchKey");
+    store.stop().await;
+}
+
+#[tokio::test]
+async fn copies_of_ranges() {
+    let store = TestStore::start().await;
+    let client = store.client();
+    let body = bytes(6 * MIB, 4);
+    put(&client, "from", body.clone()).await;
+    let id = begin(&client, "to").await;
+    let source = format!("{BUCKET}/from");
+    let copy = |number| {
+        let copy = client
+            .upload_part_copy()
+            .bucket(BUCKET)
+            .key("to")
+            .upload_id(&id);
+        copy.part_number(number).copy_source(&source)
+    };
+    let mut parts = Vec::new();
+    for (number, range) in [
+        (1, format!("bytes=7-{}", 5 * MIB + 6)),
+        (2, "bytes=0-99".into()),
+    ] {
+        let answer = copy(number).copy_source_range(range).send().await.unwrap();
+        let etag = answer
+            .copy_part_result()
+            .unwrap()
+            .e_tag()
+            .unwrap()
+            .to_owned();
+        parts.push(
+            CompletedPart::builder()
+                .part_number(number)
+                .e_tag(etag)
+                .build(),
+        );
+    }
+    assert_eq!(
+        code(copy(3).copy_source_range("bytes=x").send().await),
+        "InvalidArgument"
+    );
+    let beyond = copy(3).copy_source_range(format!("bytes={}-{}", 6 * MIB, 7 * MIB));
+    assert_eq!(code(beyond.send().await), "InvalidRange");
+    assert_eq!(code(copy(3).upload_id("none").send().await), "NoSuchUpload");
+    complete(&client, "to", &id, &parts).send().await.unwrap();
+    assert!(get(&client, "to").await == [&body[7..5 * MIB + 7], &body[..100]].concat());
     store.stop().await;
 }
 
