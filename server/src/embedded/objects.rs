@@ -41,6 +41,7 @@ impl Store {
         let bucket = self.bucket(&request.input.bucket)?;
         let claims = Claims::of_put(request)?;
         let input = &mut request.input;
+        unsupported(input.tagging.as_ref(), input.sse_customer_key.as_ref())?;
         let headers = Headers::of_put(input)?;
         let key = std::mem::take(&mut input.key);
         let conditions = Conditions::new(input.if_match.take(), input.if_none_match.take());
@@ -151,6 +152,17 @@ impl Store {
             ..DeleteObjectsOutput::default()
         })
     }
+}
+
+/// What the store would have to forget, it does not take.
+pub fn unsupported(tags: Option<&String>, customer_key: Option<&String>) -> S3Result<()> {
+    if tags.is_some() || customer_key.is_some() {
+        return Err(s3_error!(
+            NotImplemented,
+            "The store keeps no tags and encrypts nothing."
+        ));
+    }
+    Ok(())
 }
 
 pub fn one_piece(key: String, headers: Headers, size: u64, digests: &Digests) -> ObjectRecord {

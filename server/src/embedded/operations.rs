@@ -42,6 +42,15 @@ impl S3 for Store {
         Ok(S3Response::new(GetBucketLocationOutput::default()))
     }
 
+    /// Never versioned.
+    async fn get_bucket_versioning(
+        &self,
+        request: S3Request<GetBucketVersioningInput>,
+    ) -> Answer<GetBucketVersioningOutput> {
+        self.bucket(&request.input.bucket)?;
+        Ok(S3Response::new(GetBucketVersioningOutput::default()))
+    }
+
     async fn list_buckets(
         &self,
         request: S3Request<ListBucketsInput>,
@@ -90,6 +99,17 @@ impl S3 for Store {
 
     async fn head_object(&self, request: S3Request<HeadObjectInput>) -> Answer<HeadObjectOutput> {
         self.head(request.input).await.map(S3Response::new)
+    }
+
+    /// None: an object with tags is refused.
+    async fn get_object_tagging(
+        &self,
+        request: S3Request<GetObjectTaggingInput>,
+    ) -> Answer<GetObjectTaggingOutput> {
+        let GetObjectTaggingInput { bucket, key, .. } = request.input;
+        let bucket = self.bucket(&bucket)?;
+        self.run(move || bucket.object(&key)).await?;
+        Ok(S3Response::new(GetObjectTaggingOutput::default()))
     }
 
     async fn delete_object(

@@ -12,6 +12,7 @@ use super::bucket::Conditions;
 use super::digests::Claims;
 use super::intake::Incoming;
 use super::multipart::{Declared, MAX_PARTS, NamedPart};
+use super::objects::unsupported;
 use super::records::{Checksums, Headers, PartRecord, UploadRecord, now_ms};
 
 impl Store {
@@ -20,6 +21,7 @@ impl Store {
         mut input: CreateMultipartUploadInput,
     ) -> S3Result<CreateMultipartUploadOutput> {
         let bucket = self.bucket(&input.bucket)?;
+        unsupported(input.tagging.as_ref(), input.sse_customer_key.as_ref())?;
         let record = UploadRecord {
             initiated_ms: now_ms(),
             headers: Headers::of_upload(&mut input)?,

@@ -38,6 +38,8 @@ start_store
 echo "store at $endpoint"
 
 # Nothing of the caller's configuration.
+unset AWS_CA_BUNDLE AWS_PROFILE AWS_SESSION_TOKEN AWS_ENDPOINT_URL AWS_ENDPOINT_URL_S3
+export NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
 export HOME="$work" AWS_ACCESS_KEY_ID=brigade AWS_SECRET_ACCESS_KEY=brigade-secret AWS_DEFAULT_REGION=us-east-1
 export AWS_EC2_METADATA_DISABLED=true AWS_PAGER=
 export RCLONE_CONFIG="$work/rclone.conf" RCLONE_CONFIG_BB_TYPE=s3 RCLONE_CONFIG_BB_PROVIDER=Other
@@ -56,9 +58,9 @@ head -c 100000 /dev/urandom >"$work/small"
 head -c $((64 * 1024 * 1024)) /dev/urandom >"$work/large"
 
 # --- awscli
-s3 cp --quiet "$work/small" "s3://uploads/aws/small ä.pdf" --content-type application/pdf --metadata name=pail
+s3 cp --only-show-errors "$work/small" "s3://uploads/aws/small ä.pdf" --content-type application/pdf --metadata name=pail
 step awscli "put"
-s3 cp --quiet "s3://uploads/aws/small ä.pdf" "$work/back"
+s3 cp --only-show-errors "s3://uploads/aws/small ä.pdf" "$work/back"
 cmp "$work/small" "$work/back"
 step awscli "get, byte-equal"
 [ "$(api head-object --bucket uploads --key 'aws/small ä.pdf' --query '[ContentType,Metadata.name]')" = "application/pdf	pail" ] || fail "head"
@@ -66,9 +68,9 @@ step awscli "head, type and metadata kept"
 s3 ls s3://uploads/aws/ | grep -q "100000 small ä.pdf" || fail "ls"
 [ "$(api list-objects-v2 --bucket uploads --delimiter / --query 'CommonPrefixes[].Prefix')" = "aws/" ] || fail "prefixes"
 step awscli "list, with and without delimiter"
-s3 cp --quiet "$work/large" s3://uploads/aws/large
+s3 cp --only-show-errors "$work/large" s3://uploads/aws/large
 api head-object --bucket uploads --key aws/large --query ETag | grep -q -- '-8"' || fail "not sent in 8 parts"
-s3 cp --quiet s3://uploads/aws/large "$work/back"
+s3 cp --only-show-errors s3://uploads/aws/large "$work/back"
 cmp "$work/large" "$work/back"
 step awscli "multipart upload of 64 MiB, byte-equal"
 curl -sSf "$(s3 presign s3://uploads/aws/large)" -o "$work/back"
@@ -82,10 +84,10 @@ api abort-multipart-upload --bucket uploads --key aws/open --upload-id "$id"
 [ "$(open_uploads)" = 0 ] || fail "still open"
 step awscli "abort of a multipart upload, nothing open"
 s3 mb s3://second >/dev/null
-s3 cp --quiet s3://uploads/aws/large s3://second/copy
+s3 cp --only-show-errors s3://uploads/aws/large s3://second/copy
 s3 rb --force s3://second >/dev/null
 step awscli "bucket made, copied into, removed"
-s3 rm --quiet --recursive s3://uploads/aws/
+s3 rm --only-show-errors --recursive s3://uploads/aws/
 [ -z "$(s3 ls s3://uploads/)" ] || fail "not empty"
 step awscli "delete"
 
@@ -110,7 +112,7 @@ touch "$work/tree/deep/small"
 bb copy "$work/tree" bb:uploads/tree
 bb check "$work/tree" bb:uploads/tree 2>/dev/null
 step rclone "modification time set by a copy onto itself, check passes"
-bb --bwlimit 4M copyto "$work/large" bb:uploads/open &
+"$rclone" --s3-upload-cutoff 5M --s3-chunk-size 5M --bwlimit 4M copyto "$work/large" bb:uploads/open &
 client=$!
 for _ in $(seq 100); do
     if [ "$(open_uploads)" = 1 ]; then break; fi

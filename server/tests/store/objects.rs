@@ -406,6 +406,8 @@ async fn absent_things_have_their_codes() {
         code(client.get_bucket_acl().bucket(BUCKET).send().await),
         "NotImplemented"
     );
+    let tagged = client.put_object().bucket(BUCKET).key("k").tagging("a=b");
+    assert_eq!(code(tagged.send().await), "NotImplemented");
     let long = client
         .put_object()
         .bucket(BUCKET)
