@@ -267,3 +267,93 @@ fn to_usize(length: u64) -> io::Result<usize> {
 fn damaged(what: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidData, what)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn path(name: &str) -> PathBuf {
+        let random: u128 = rand::random();
+        std::env::temp_dir().join(format!("brigade-blocks-{random:032x}-{name}"))
+    }
+
+    fn sealed(bytes: &[u8], step: usize) -> PathBuf {
+        let name = path("sealed");
+        let mut writer = Writer::create(path("temporary")).unwrap();
+        bytes.chunks(step).for_each(|c| writer.write(c).unwrap());
+        writer.seal(&"record").unwrap().publish(&name).unwrap();
+        name
+    }
+
+    fn read_all(path: &Path) -> io::Result<Vec<u8>> {
+        let mut reader = Reader::new(File::open(path)?)?;
+        let mut all = Vec::new();
+        while all.len() < to_usize(reader.size())? {
+            all.extend_from_slice(&reader.read(all.len() as u64, 100_000)?);
+        }
+        Ok(all)
+    }
+
+    #[test]
+    fn what_is_written_in_any_steps_is_read_in_any_ranges() {
+        for size in [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, 3 * BLOCK + 7] {
+            let bytes: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
+            for step in [1000, BLOCK - 1, BLOCK, 2 * BLOCK + 1] {
+                let path = sealed(&bytes, step);
+                assert_eq!(read_record::<String>(&path).unwrap(), "record");
+                let mut reader = Reader::new(File::open(&path).unwrap()).unwrap();
+                assert_eq!(reader.size(), size as u64);
+                for offset in [0, 1, BLOCK - 1, BLOCK, 2 * BLOCK + 3, size] {
+                    for most in [1, BLOCK - 1, BLOCK, 2 * BLOCK, 10 * BLOCK] {
+                        let end = size.min(offset + most);
+                        let expected = bytes.get(offset..end).unwrap_or_default();
+                        assert!(reader.read(offset as u64, most).unwrap() == expected);
+                    }
+                }
+                fs::remove_file(path).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn no_changed_bit_and_no_other_length_goes_unnoticed() {
+        let bytes = b"forty-two bytes that a disk may play with.";
+        let path = sealed(bytes, 10);
+        let whole = fs::read(&path).unwrap();
+        let noticed = |content: &[u8]| {
+            fs::write(&path, content).unwrap();
+            let faults = [read_all(&path).err(), read_record::<String>(&path).err()];
+            faults
+                .iter()
+                .flatten()
+                .any(|e| e.kind() == io::ErrorKind::InvalidData)
+        };
+        for bit in 0..whole.len() * 8 {
+            let mut content = whole.clone();
+            content[bit / 8] ^= 1 << (bit % 8);
+            assert!(noticed(&content), "bit {bit}");
+        }
+        for length in 0..whole.len() {
+            assert!(noticed(&whole[..length]), "length {length}");
+        }
+        assert!(noticed(&[whole.as_slice(), b"x"].concat()));
+        assert!(!noticed(&whole));
+        assert_eq!(read_all(&path).unwrap(), bytes);
+        fs::remove_file(path).unwrap();
+    }
+
+    #[test]
+    fn a_file_that_is_not_published_goes() {
+        let temporary = path("temporary");
+        let mut writer = Writer::create(temporary.clone()).unwrap();
+        writer.write(b"half").unwrap();
+        assert!(temporary.exists());
+        drop(writer);
+        assert!(!temporary.exists());
+        let writer = Writer::create(temporary.clone()).unwrap();
+        let sealed = writer.seal(&"record").unwrap();
+        let nowhere = path("absent").join("name");
+        assert!(sealed.publish(&nowhere).is_err());
+        assert!(!temporary.exists());
+    }
+}

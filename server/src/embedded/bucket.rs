@@ -15,6 +15,7 @@ use std::time::SystemTime;
 use s3s::dto::ETagCondition;
 use s3s::{S3Result, s3_error};
 
+use super::Lock;
 use super::blocks::{Sealed, Writer, sync_dir};
 use super::faults;
 use super::keys::{BucketDir, UploadDir, object_name, random_name};
@@ -29,7 +30,7 @@ pub struct Bucket {
     temporary: PathBuf,
     state: Mutex<State>,
     /// Work under way keeps the directory locked, also when the store itself is gone.
-    _lock: Arc<File>,
+    _lock: Arc<Lock>,
 }
 
 #[derive(Default)]
@@ -63,7 +64,7 @@ impl Bucket {
         dir: BucketDir,
         temporary: PathBuf,
         state: State,
-        lock: Arc<File>,
+        lock: Arc<Lock>,
     ) -> io::Result<Self> {
         Ok(Self {
             name,

@@ -9,7 +9,8 @@ use futures_util::StreamExt;
 use s3s::dto::StreamingBlob;
 use s3s::stream::ByteStream;
 use s3s::{S3Result, s3_error};
-use tokio::task::JoinHandle;
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
 
 use super::blocks::Writer;
 use super::digests::{Claims, Digests, Hashing};
@@ -52,15 +53,20 @@ impl Incoming {
     ///
     /// # Cancellation
     /// Leaves nothing; the file goes when the write under way has ended.
-    pub async fn receive(&mut self, temporary: PathBuf, claims: Claims) -> S3Result<Received> {
+    pub async fn receive(
+        &mut self,
+        jobs: &TaskTracker,
+        temporary: PathBuf,
+        claims: Claims,
+    ) -> S3Result<Received> {
         let length = self.declared_length(&claims)?;
+        let file = apart(jobs, || Writer::create(temporary)).await;
+        let file = file.map_err(io::Error::other).flatten();
         let sink = Sink {
             hashing: Hashing::new(&claims),
-            file: blocking(|| Writer::create(temporary))
-                .await
-                .map_err(faults::storage)?,
+            file: file.map_err(faults::storage)?,
         };
-        let mut pipe = Pipe::new(sink);
+        let mut pipe = Pipe::new(sink, jobs.clone());
         let outcome = self.fill(&mut pipe, length).await;
         // The last write has ended before the answer, whatever that is.
         let sink = pipe.finish().await;
@@ -145,19 +151,21 @@ struct Sink {
 
 /// Fills one batch while the one before is hashed and written on a blocking thread.
 struct Pipe {
+    jobs: TaskTracker,
     filling: Vec<u8>,
     sink: Whereabouts,
 }
 
 enum Whereabouts {
     AtRest(Sink, Vec<u8>),
-    AtWork(JoinHandle<io::Result<(Sink, Vec<u8>)>>),
+    AtWork(oneshot::Receiver<io::Result<(Sink, Vec<u8>)>>),
     Lost,
 }
 
 impl Pipe {
-    fn new(sink: Sink) -> Self {
+    fn new(sink: Sink, jobs: TaskTracker) -> Self {
         Self {
+            jobs,
             filling: Vec::new(),
             sink: Whereabouts::AtRest(sink, Vec::new()),
         }
@@ -179,7 +187,7 @@ impl Pipe {
     async fn flush(&mut self) -> io::Result<()> {
         let (mut sink, mut batch) = self.rest().await?;
         std::mem::swap(&mut batch, &mut self.filling);
-        self.sink = Whereabouts::AtWork(tokio::task::spawn_blocking(move || {
+        self.sink = Whereabouts::AtWork(apart(&self.jobs, move || {
             sink.hashing.update(&batch);
             sink.file.write(&batch)?;
             batch.clear();
@@ -205,10 +213,13 @@ impl Pipe {
     }
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(io::Error::other)?
+/// Runs `work` where it may block. What nobody waits for any more is dropped there, before the job counts as
+/// ended: so no file outlives the wait for the jobs.
+fn apart<T: Send + 'static>(
+    jobs: &TaskTracker,
+    work: impl FnOnce() -> T + Send + 'static,
+) -> oneshot::Receiver<T> {
+    let (done, receiver) = oneshot::channel();
+    jobs.spawn_blocking(move || drop(done.send(work())));
+    receiver
 }

@@ -63,7 +63,19 @@ struct Inner {
     buckets: RwLock<BTreeMap<String, Arc<Bucket>>>,
     /// Changes under way: they run to their end even when their request is gone.
     jobs: TaskTracker,
-    lock: Arc<File>,
+    lock: Arc<Lock>,
+}
+
+/// The directory is ours as long as this lives.
+struct Lock(File);
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // Closing alone would leave it locked while a child process that is just being started has the file too.
+        if let Err(error) = self.0.unlock() {
+            tracing::warn!(%error, "the store could not be unlocked");
+        }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -100,7 +112,7 @@ impl Store {
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
-        let inner = Inner::recover(dir, Arc::new(lock)).map_err(failed)?;
+        let inner = Inner::recover(dir, Arc::new(Lock(lock))).map_err(failed)?;
         Ok(Self {
             inner: Arc::new(inner),
         })
@@ -220,7 +232,7 @@ impl Store {
 }
 
 impl Inner {
-    fn recover(dir: &Path, lock: Arc<File>) -> io::Result<Self> {
+    fn recover(dir: &Path, lock: Arc<Lock>) -> io::Result<Self> {
         let temporary = dir.join("tmp");
         if temporary.exists() {
             fs::remove_dir_all(&temporary)?;

@@ -45,7 +45,9 @@ impl Store {
         let headers = Headers::of_put(input)?;
         let key = std::mem::take(&mut input.key);
         let conditions = Conditions::new(input.if_match.take(), input.if_none_match.take());
-        let received = body.receive(bucket.temporary(), claims).await?;
+        let received = body
+            .receive(&self.inner.jobs, bucket.temporary(), claims)
+            .await?;
         let record = one_piece(key, headers, received.writer.size(), &received.digests);
         let sums = answers::answered(&received.digests.asked, record.crc64nvme);
         let output = PutObjectOutput {

@@ -65,7 +65,9 @@ impl Store {
             self.run(move || bucket.state().upload(&key, &upload_id).map(drop))
                 .await?;
         }
-        let received = body.receive(bucket.temporary(), claims).await?;
+        let received = body
+            .receive(&self.inner.jobs, bucket.temporary(), claims)
+            .await?;
         let part = PartRecord {
             number,
             size: received.writer.size(),

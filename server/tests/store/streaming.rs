@@ -90,6 +90,18 @@ async fn a_cut_body_stores_nothing() {
 }
 
 #[tokio::test]
+async fn a_shutdown_in_the_middle_of_a_body_leaves_nothing() {
+    let store = TestStore::start().await;
+    let mut stream = open_put(&store, "k", 4 * MIB, "").await;
+    stream.write_all(&bytes(3 * MIB, 5)).await.unwrap();
+    eventually(|| written(&store) > MIB as u64).await;
+    // `stop` asserts that no temporary file is left, and the next start that the directory is free.
+    let store = store.restart().await;
+    absent(&store.client(), "k").await;
+    store.stop().await;
+}
+
+#[tokio::test]
 async fn a_refusal_reaches_the_client_that_is_still_sending() {
     let store = TestStore::start().await;
     let client = store.client();
