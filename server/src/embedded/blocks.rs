@@ -279,9 +279,15 @@ mod tests {
 
     fn sealed(bytes: &[u8], step: usize) -> PathBuf {
         let name = path("sealed");
-        let mut writer = Writer::create(path("temporary")).unwrap();
-        bytes.chunks(step).for_each(|c| writer.write(c).unwrap());
-        writer.seal(&"record").unwrap().publish(&name).unwrap();
+        let mut writer = Writer::create(path("temporary")).expect("a working disk");
+        bytes
+            .chunks(step)
+            .for_each(|c| writer.write(c).expect("a working disk"));
+        writer
+            .seal(&"record")
+            .expect("a working disk")
+            .publish(&name)
+            .expect("a working disk");
         name
     }
 
@@ -300,17 +306,23 @@ mod tests {
             let bytes: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
             for step in [1000, BLOCK - 1, BLOCK, 2 * BLOCK + 1] {
                 let path = sealed(&bytes, step);
-                assert_eq!(read_record::<String>(&path).unwrap(), "record");
-                let mut reader = Reader::new(File::open(&path).unwrap()).unwrap();
+                assert_eq!(
+                    read_record::<String>(&path).expect("a working disk"),
+                    "record"
+                );
+                let mut reader = Reader::new(File::open(&path).expect("a working disk"))
+                    .expect("a working disk");
                 assert_eq!(reader.size(), size as u64);
                 for offset in [0, 1, BLOCK - 1, BLOCK, 2 * BLOCK + 3, size] {
                     for most in [1, BLOCK - 1, BLOCK, 2 * BLOCK, 10 * BLOCK] {
                         let end = size.min(offset + most);
                         let expected = bytes.get(offset..end).unwrap_or_default();
-                        assert!(reader.read(offset as u64, most).unwrap() == expected);
+                        assert!(
+                            reader.read(offset as u64, most).expect("a working disk") == expected
+                        );
                     }
                 }
-                fs::remove_file(path).unwrap();
+                fs::remove_file(path).expect("a working disk");
             }
         }
     }
@@ -319,9 +331,9 @@ mod tests {
     fn no_changed_bit_and_no_other_length_goes_unnoticed() {
         let bytes = b"forty-two bytes that a disk may play with.";
         let path = sealed(bytes, 10);
-        let whole = fs::read(&path).unwrap();
+        let whole = fs::read(&path).expect("a working disk");
         let noticed = |content: &[u8]| {
-            fs::write(&path, content).unwrap();
+            fs::write(&path, content).expect("a working disk");
             let faults = [read_all(&path).err(), read_record::<String>(&path).err()];
             faults
                 .iter()
@@ -338,20 +350,20 @@ mod tests {
         }
         assert!(noticed(&[whole.as_slice(), b"x"].concat()));
         assert!(!noticed(&whole));
-        assert_eq!(read_all(&path).unwrap(), bytes);
-        fs::remove_file(path).unwrap();
+        assert_eq!(read_all(&path).expect("a working disk"), bytes);
+        fs::remove_file(path).expect("a working disk");
     }
 
     #[test]
     fn a_file_that_is_not_published_goes() {
         let temporary = path("temporary");
-        let mut writer = Writer::create(temporary.clone()).unwrap();
-        writer.write(b"half").unwrap();
+        let mut writer = Writer::create(temporary.clone()).expect("a working disk");
+        writer.write(b"half").expect("a working disk");
         assert!(temporary.exists());
         drop(writer);
         assert!(!temporary.exists());
-        let writer = Writer::create(temporary.clone()).unwrap();
-        let sealed = writer.seal(&"record").unwrap();
+        let writer = Writer::create(temporary.clone()).expect("a working disk");
+        let sealed = writer.seal(&"record").expect("a working disk");
         let nowhere = path("absent").join("name");
         assert!(sealed.publish(&nowhere).is_err());
         assert!(!temporary.exists());

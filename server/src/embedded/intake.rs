@@ -157,8 +157,8 @@ struct Pipe {
 }
 
 enum Whereabouts {
-    AtRest(Sink, Vec<u8>),
-    AtWork(oneshot::Receiver<io::Result<(Sink, Vec<u8>)>>),
+    AtRest(Box<Sink>, Vec<u8>),
+    AtWork(oneshot::Receiver<io::Result<(Box<Sink>, Vec<u8>)>>),
     Lost,
 }
 
@@ -167,7 +167,7 @@ impl Pipe {
         Self {
             jobs,
             filling: Vec::new(),
-            sink: Whereabouts::AtRest(sink, Vec::new()),
+            sink: Whereabouts::AtRest(Box::new(sink), Vec::new()),
         }
     }
 
@@ -196,7 +196,7 @@ impl Pipe {
         Ok(())
     }
 
-    async fn finish(mut self) -> io::Result<Sink> {
+    async fn finish(mut self) -> io::Result<Box<Sink>> {
         if !self.filling.is_empty() {
             self.flush().await?;
         }
@@ -204,7 +204,7 @@ impl Pipe {
     }
 
     /// Waits for the write under way; the sink and an empty batch.
-    async fn rest(&mut self) -> io::Result<(Sink, Vec<u8>)> {
+    async fn rest(&mut self) -> io::Result<(Box<Sink>, Vec<u8>)> {
         match std::mem::replace(&mut self.sink, Whereabouts::Lost) {
             Whereabouts::AtRest(sink, batch) => Ok((sink, batch)),
             Whereabouts::AtWork(write) => write.await.map_err(io::Error::other)?,

@@ -121,8 +121,20 @@ async fn a_refusal_reaches_the_client_that_is_still_sending() {
         .put_object()
         .bucket("absent")
         .key("k")
-        .body(body.into());
+        .body(body.clone().into());
     assert_eq!(code(no_bucket.send().await), "NoSuchBucket");
+    // One that does not read before it has sent everything, as many do not.
+    let mut stream = open_put(
+        &store,
+        &"x".repeat(1024),
+        body.len(),
+        "X-Amz-Tagging: a=b\r\n",
+    )
+    .await;
+    stream.write_all(&body).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 501");
     // A client that waits to be told sends nothing at all.
     let until = PresigningConfig::expires_in(Duration::from_secs(60)).unwrap();
     let put = client
