@@ -93,7 +93,7 @@ impl Claims {
             trailing: trailing(&request.headers),
             trailers: request.trailing_headers.take(),
         };
-        claims.kept(request.input.checksum_algorithm.is_some())
+        claims.kept(&request.headers)
     }
 
     pub fn of_part(request: &mut S3Request<UploadPartInput>) -> S3Result<Self> {
@@ -111,10 +111,11 @@ impl Claims {
             trailing: trailing(&request.headers),
             trailers: request.trailing_headers.take(),
         };
-        claims.kept(request.input.checksum_algorithm.is_some())
+        claims.kept(&request.headers)
     }
 
-    fn kept(self, promised: bool) -> S3Result<Self> {
+    fn kept(self, headers: &HeaderMap) -> S3Result<Self> {
+        let promised = headers.contains_key("x-amz-sdk-checksum-algorithm");
         if promised && self.trailing.is_empty() && self.checksums.is_empty() {
             return Err(s3_error!(
                 InvalidRequest,

@@ -247,12 +247,14 @@ async fn checksums_are_verified() {
         ChecksumAlgorithm::Sha1,
         ChecksumAlgorithm::Sha256,
     ] {
-        // In a header, and behind the body.
-        put()
+        // In a header, and behind the body; one that is promised and does not come is refused.
+        let promised = put().checksum_algorithm(algorithm.clone()).send().await;
+        assert_eq!(code(promised), "InvalidRequest");
+        let sent = store.checking_client().put_object().bucket(BUCKET).key("k");
+        let sent = sent
             .checksum_algorithm(algorithm.clone())
-            .send()
-            .await
-            .unwrap();
+            .body(body.clone().into());
+        sent.send().await.unwrap();
         let file = store.dir.path().join("body");
         std::fs::write(&file, &body).unwrap();
         let stream = ByteStream::from_path(&file).await.unwrap();
