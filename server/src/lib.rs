@@ -1,5 +1,6 @@
 //! Streams uploads from a browser into S3 and reports how far they are.
 
+pub mod assets;
 pub mod config;
 pub mod error;
 
