@@ -40,12 +40,14 @@ use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
 use counted::Counted;
-use pool::{IDLE_TIMEOUT, Pool};
+use pool::Pool;
 pub use wire::WireCounter;
 use wire::{Framing, Meter};
 
 /// Time for DNS, TCP and TLS together, unless the SDK's settings say otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a connection without a request is kept.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// The same for requests that must not be sent twice (POST): stores cut idle connections after 5 s or more,
 /// and a cut that crosses such a request on the wire would fail it.
 const IDLE_TIMEOUT_ONCE: Duration = Duration::from_secs(1);
@@ -79,7 +81,21 @@ impl Connector {
     /// With the platform's certificates; where there are none, every `https` connection is refused.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_tls(platform_tls())
+        Self::with_idle_timeout(IDLE_TIMEOUT)
+    }
+
+    /// The same, with another limit for connections without a request.
+    #[must_use]
+    pub fn with_idle_timeout(idle_timeout: Duration) -> Self {
+        let mut tcp = TcpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        let dial = HttpsConnectorBuilder::new()
+            .with_tls_config(platform_tls())
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        Self { dial: TowerToHyperService::new(dial), pool: Arc::new(Pool::new(idle_timeout)) }
     }
 
     /// Connections that are open, idle ones included.
@@ -94,18 +110,6 @@ impl Connector {
         self.pool.idle()
     }
 
-    fn with_tls(tls: ClientConfig) -> Self {
-        let mut tcp = TcpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        let dial = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        Self { dial: TowerToHyperService::new(dial), pool: Arc::default() }
-    }
-
     /// Sends `order` over an idle connection, or a new one when none is left.
     ///
     /// A store may cut an idle connection just then. A request that was not begun goes on to the next
@@ -117,7 +121,7 @@ impl Connector {
     ) -> Result<HttpResponse, ConnectorError> {
         let Order { target, mut request, framing, counter } = order;
         let twice = request.method().is_idempotent();
-        let max_idle = if twice { IDLE_TIMEOUT } else { IDLE_TIMEOUT_ONCE };
+        let max_idle = if twice { Duration::MAX } else { IDLE_TIMEOUT_ONCE };
 
         while let Some(mut connection) = self.pool.take(&target, max_idle) {
             let spare = if twice { spare(&request) } else { None };
@@ -199,6 +203,12 @@ impl HttpClient for Connector {
             connect_timeout: settings.connect_timeout().unwrap_or(CONNECT_TIMEOUT),
             read_timeout: settings.read_timeout(),
         })
+    }
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        Timed { connector: self.clone(), connect_timeout: CONNECT_TIMEOUT, read_timeout: None }.call(request)
     }
 }
 
