@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::Uri;
 use tokio::time::Instant;
 
-use super::Connection;
+use super::connection::Connection;
 
 /// Dropping it closes what is idle.
 pub(super) struct Pool {
