@@ -1,6 +1,8 @@
 //! Streams uploads from a browser into S3 and reports how far they are.
 
 pub mod assets;
+pub mod connector;
+pub mod kind;
 pub mod config;
 pub mod error;
 

@@ -1,0 +1,1 @@
+//! Document and image: limits' names, detected types, keys.
