@@ -46,7 +46,8 @@ fn main() {
 /// cargo-leptos names the folder from the workspace's root; otherwise it is `site` in the target directory.
 fn site_root() -> PathBuf {
     if let Some(root) = env::var_os("LEPTOS_SITE_ROOT") {
-        return Path::new(&variable("CARGO_MANIFEST_DIR")).join("..").join(root);
+        let manifest = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
+        return manifest.parent().unwrap_or(Path::new("/")).join(root);
     }
     // <target>[/<triple>]/<profile>/build/<package>/out
     let out = PathBuf::from(variable("OUT_DIR"));

@@ -35,6 +35,13 @@ impl Places {
             .current_dir(&self.workspace)
             .env("CARGO_TARGET_DIR", &self.target)
             .env("BRIGADE_REQUIRE_SITE", "1");
+        // What `cargo run` told us about xtask: build scripts (ring's) would take it for a change of theirs.
+        let ours = ["CARGO_MANIFEST_", "CARGO_PKG_", "CARGO_BIN_NAME", "CARGO_CRATE_NAME"];
+        for (name, _) in env::vars_os() {
+            if ours.iter().any(|prefix| name.to_string_lossy().starts_with(prefix)) {
+                cargo.env_remove(name);
+            }
+        }
         cargo
     }
 }
