@@ -249,7 +249,9 @@ impl Form {
         let ended = self.tap.lock().ended;
         match error {
             multer::Error::IncompleteFieldData { .. } => Failure::Truncated,
-            multer::Error::IncompleteStream if ended && self.parts == 0 && !self.tap.any(&self.delimiter[2..]) => {
+            multer::Error::IncompleteStream
+                if ended && self.parts == 0 && !self.tap.any(&self.delimiter[2..]) =>
+            {
                 Failure::NoFile
             }
             multer::Error::IncompleteStream if ended => Failure::Truncated,
@@ -282,7 +284,8 @@ fn boundary(content_type: Option<&str>) -> Result<String, Failure> {
 fn check_header(field: &Field<'_>) -> Result<(), Failure> {
     let headers = field.headers();
     let length: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    let encoding = headers.get("content-transfer-encoding").map(|value| value.as_bytes().to_ascii_lowercase());
+    let encoding =
+        headers.get("content-transfer-encoding").map(|value| value.as_bytes().to_ascii_lowercase());
     let verbatim =
         encoding.is_none_or(|encoding| matches!(encoding.as_slice(), b"7bit" | b"8bit" | b"binary"));
     let nested = field.content_type().is_some_and(|mime| mime.type_() == "multipart");

@@ -39,7 +39,7 @@ use config::{Config, Endpoint, StorageConfig};
 use connector::Connector;
 use embedded::Store;
 use error::Failure;
-use kind::PREFIXES;
+use kind::ObjectKey;
 use metrics::Metrics;
 use page::Pages;
 use progress::Hub;
@@ -77,7 +77,8 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     }
     let uploads_done = TaskTracker::new();
     let hub = Hub::new(&config.clocks);
-    let uploads = Uploads::new(bucket.clone(), hub.clone(), &config.limits, &config.clocks, uploads_done.clone());
+    let uploads =
+        Uploads::new(bucket.clone(), hub.clone(), &config.limits, &config.clocks, uploads_done.clone());
     let server = routes::Server {
         metrics: Metrics::new(uploads.clone(), connector, bucket.clone()),
         uploads,
@@ -129,7 +130,7 @@ async fn open_embedded(
 
 /// Nobody else writes under our prefixes of the embedded store: what is open at start is what a kill left.
 async fn sweep(bucket: &Bucket) {
-    for prefix in PREFIXES {
+    for prefix in ObjectKey::PREFIXES {
         match bucket.abort_all_under(prefix).await {
             Ok(0) => {}
             Ok(swept) => tracing::info!(uploads.swept = swept, "aborted what an earlier run left behind"),

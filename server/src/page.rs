@@ -57,9 +57,9 @@ impl Pages {
 /// The session that the browser brings, if it looks like one of ours.
 fn session(headers: &HeaderMap) -> Option<String> {
     let cookies = headers.get(header::COOKIE)?.to_str().ok()?;
-    let session = cookies.split(';').find_map(|cookie| {
-        cookie.trim().strip_prefix(SESSION_COOKIE)?.strip_prefix('=')
-    })?;
+    let session = cookies
+        .split(';')
+        .find_map(|cookie| cookie.trim().strip_prefix(SESSION_COOKIE)?.strip_prefix('='))?;
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
     (session.len() == 22 && session.bytes().all(legal)).then(|| session.to_owned())
 }

@@ -374,7 +374,8 @@ mod tests {
     #[test]
     fn plans_equal_parts_and_never_more_than_ten_thousand() {
         let largest = MAX_PARTS * (5 << 30);
-        for total in [1, 5 * MIB - 1, 5 * MIB, 5 * MIB + 1, 25 * MIB, 50_000 * MIB, 50_000 * MIB + 1, largest] {
+        for total in [1, 5 * MIB - 1, 5 * MIB, 5 * MIB + 1, 25 * MIB, 50_000 * MIB, 50_000 * MIB + 1, largest]
+        {
             let plan = PartPlan::new(total, 5 * MIB);
             let parts = plan.parts();
             assert!(u64::from(parts) <= MAX_PARTS, "{total}: {parts} parts");

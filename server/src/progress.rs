@@ -175,9 +175,9 @@ impl Hub {
             }
             keep
         });
-        state.channels.retain(|_, channel| {
-            channel.changed.receiver_count() > 0 || !lock(&channel.uploads).is_empty()
-        });
+        state
+            .channels
+            .retain(|_, channel| channel.changed.receiver_count() > 0 || !lock(&channel.uploads).is_empty());
     }
 }
 

@@ -13,13 +13,15 @@ use aws_sdk_s3::config::{
     StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
-use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart};
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart,
+};
 use aws_sdk_s3::{Client, config};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-pub use attempts::{PartEvent, PartWatch};
 use attempts::send_part;
+pub use attempts::{PartEvent, PartWatch};
 use fault::Fault;
 
 use crate::config::{Checksums, Clocks, StorageConfig};
@@ -104,12 +106,7 @@ struct Head {
 
 impl Bucket {
     /// Prepares a client for the configured bucket; nothing is sent yet.
-    pub async fn connect(
-        storage: &StorageConfig,
-        name: &str,
-        clocks: &Clocks,
-        connector: Connector,
-    ) -> Self {
+    pub async fn connect(storage: &StorageConfig, name: &str, clocks: &Clocks, connector: Connector) -> Self {
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(connector);
         if let Some(endpoint) = &storage.endpoint {
             let keys = Credentials::new(&endpoint.access_key, &endpoint.secret_key, None, None, "configured");
@@ -207,7 +204,8 @@ impl Bucket {
             .content_disposition(&object.content_disposition)
             .set_checksum_algorithm(self.checksum_algorithm())
             .set_checksum_type(self.checksums.then_some(ChecksumType::FullObject));
-        let created = create.send().await.map_err(|error| Fault::read("CreateMultipartUpload", &error).failure)?;
+        let created =
+            create.send().await.map_err(|error| Fault::read("CreateMultipartUpload", &error).failure)?;
         let id = created.upload_id.ok_or(Failure::StorageRejected)?;
         Ok(Multipart { bucket: self.clone(), key: object.key.clone(), id })
     }
@@ -267,7 +265,8 @@ impl Bucket {
     pub async fn abort_all_under(&self, prefix: &str) -> Result<usize, Failure> {
         let list = self.client.list_multipart_uploads().bucket(&self.name).prefix(prefix).send().await;
         let list = list.map_err(|error| Fault::read("ListMultipartUploads", &error).failure)?;
-        let open: Vec<_> = list.uploads().iter().filter_map(|upload| upload.key().zip(upload.upload_id())).collect();
+        let open: Vec<_> =
+            list.uploads().iter().filter_map(|upload| upload.key().zip(upload.upload_id())).collect();
         for (key, id) in &open {
             let upload = Multipart { bucket: self.clone(), key: (*key).to_owned(), id: (*id).to_owned() };
             upload.abort().await?;
@@ -430,7 +429,8 @@ impl Multipart {
 
     async fn send_abort(&self) -> Result<(), Failure> {
         let bucket = &self.bucket;
-        let abort = bucket.client.abort_multipart_upload().bucket(&bucket.name).key(&self.key).upload_id(&self.id);
+        let abort =
+            bucket.client.abort_multipart_upload().bucket(&bucket.name).key(&self.key).upload_id(&self.id);
         match abort.send().await {
             Ok(_) => Ok(()),
             Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_upload()) => Ok(()),

@@ -23,7 +23,9 @@ use crate::form::FileHead;
 use crate::kind::{self, Inspector, MediaType, Mismatch, ObjectKey};
 use crate::parts::{PIECE, Part, PartPlan};
 use crate::progress::FileProgress;
-use crate::s3::{AcknowledgedPart, Bucket, Content, Multipart, NotStored, Object, PartEvent, PartWatch, Stored};
+use crate::s3::{
+    AcknowledgedPart, Bucket, Content, Multipart, NotStored, Object, PartEvent, PartWatch, Stored,
+};
 
 /// Parts of one upload on their way at once: enough to hide the store's answer behind the next part.
 const PARTS_IN_FLIGHT: usize = 4;
@@ -153,7 +155,13 @@ impl InFlight {
 impl Intake {
     /// Begins a file of `declared` bytes, `limit` at most.
     #[must_use]
-    pub fn new(route: Route, progress: FileProgress, head: FileHead, declared: Option<u64>, limit: u64) -> Self {
+    pub fn new(
+        route: Route,
+        progress: FileProgress,
+        head: FileHead,
+        declared: Option<u64>,
+        limit: u64,
+    ) -> Self {
         let most = declared.map_or(MAX_PARTS * route.part_size, |_| u64::MAX);
         Self {
             inspector: Inspector::new(head.file_type, head.name.as_deref(), route.allow_svg),
@@ -435,7 +443,8 @@ impl Carrier {
         let part = incoming.recv().await.ok_or(NotStored::Failed(Failure::Internal))?;
         let watch = self.watch(&part);
         let opening = async {
-            let opened = self.wait_for(arrival).await.and_then(|content| self.progress.commit().map(|()| content));
+            let opened =
+                self.wait_for(arrival).await.and_then(|content| self.progress.commit().map(|()| content));
             match opened {
                 Ok(_) => part.open_gate(),
                 Err(failure) => part.fail(failure),

@@ -252,7 +252,13 @@ type Ended = (Option<FileType>, Failure);
 impl Upload {
     fn declare(&mut self, file_type: FileType, size: u64) {
         let progress = self.progress.file(file_type, Some(size));
-        self.files.push(UploadFile { file_type, declared: Some(size), progress, place: None, fate: Fate::Missing });
+        self.files.push(UploadFile {
+            file_type,
+            declared: Some(size),
+            progress,
+            place: None,
+            fate: Fate::Missing,
+        });
     }
 
     /// Reads the form file by file, until its end or the first failure.
@@ -284,7 +290,13 @@ impl Upload {
         let known = self.files.iter().position(|file| file.file_type == file_type);
         let index = known.unwrap_or_else(|| {
             let progress = self.progress.file(file_type, None);
-            self.files.push(UploadFile { file_type, declared: None, progress, place: None, fate: Fate::Missing });
+            self.files.push(UploadFile {
+                file_type,
+                declared: None,
+                progress,
+                place: None,
+                fate: Fate::Missing,
+            });
             self.files.len() - 1
         });
         self.files[index].place = Some(place);

@@ -56,9 +56,7 @@ impl Incoming {
         let length = self.declared_length(&claims)?;
         let sink = Sink {
             hashing: Hashing::new(&claims),
-            file: blocking(|| Writer::create(temporary))
-                .await
-                .map_err(faults::storage)?,
+            file: blocking(|| Writer::create(temporary)).await.map_err(faults::storage)?,
         };
         let mut pipe = Pipe::new(sink);
         let outcome = self.fill(&mut pipe, length).await;
@@ -66,10 +64,7 @@ impl Incoming {
         let sink = pipe.finish().await;
         outcome?;
         let sink = sink.map_err(faults::storage)?;
-        let received = Received {
-            writer: sink.file,
-            digests: sink.hashing.finish(),
-        };
+        let received = Received { writer: sink.file, digests: sink.hashing.finish() };
         claims.check(&received.digests)?;
         Ok(received)
     }
@@ -98,18 +93,12 @@ impl Incoming {
             let frame = frame?;
             read += frame.len() as u64;
             if read > length {
-                return Err(s3_error!(
-                    IncompleteBody,
-                    "The body is longer than declared."
-                ));
+                return Err(s3_error!(IncompleteBody, "The body is longer than declared."));
             }
             pipe.push(&frame).await.map_err(faults::storage)?;
         }
         if read < length {
-            return Err(s3_error!(
-                IncompleteBody,
-                "The body is shorter than declared."
-            ));
+            return Err(s3_error!(IncompleteBody, "The body is shorter than declared."));
         }
         Ok(())
     }
@@ -157,10 +146,7 @@ enum Whereabouts {
 
 impl Pipe {
     fn new(sink: Sink) -> Self {
-        Self {
-            filling: Vec::new(),
-            sink: Whereabouts::AtRest(sink, Vec::new()),
-        }
+        Self { filling: Vec::new(), sink: Whereabouts::AtRest(sink, Vec::new()) }
     }
 
     async fn push(&mut self, mut bytes: &[u8]) -> io::Result<()> {
@@ -205,10 +191,6 @@ impl Pipe {
     }
 }
 
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(io::Error::other)?
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }

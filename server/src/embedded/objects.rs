@@ -4,11 +4,10 @@ use std::ops::{Bound, Range};
 use std::sync::Arc;
 
 use s3s::dto::{
-    ChecksumMode, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource,
-    DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, Error as DeleteError, GetObjectInput,
-    GetObjectOutput, HeadObjectInput, HeadObjectOutput, ListObjectsInput, ListObjectsOutput,
-    ListObjectsV2Input, ListObjectsV2Output, MetadataDirective, PutObjectInput, PutObjectOutput,
-    Range as AskedRange,
+    ChecksumMode, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, DeleteObjectsInput,
+    DeleteObjectsOutput, DeletedObject, Error as DeleteError, GetObjectInput, GetObjectOutput,
+    HeadObjectInput, HeadObjectOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input,
+    ListObjectsV2Output, MetadataDirective, PutObjectInput, PutObjectOutput, Range as AskedRange,
 };
 use s3s::{S3Request, S3Result, s3_error};
 
@@ -29,10 +28,7 @@ use super::records::{Headers, ObjectRecord, now_ms, time_of};
 pub const MAX_ENTRIES: i32 = 1000;
 
 impl Store {
-    pub(super) async fn put(
-        &self,
-        mut request: S3Request<PutObjectInput>,
-    ) -> S3Result<PutObjectOutput> {
+    pub(super) async fn put(&self, mut request: S3Request<PutObjectInput>) -> S3Result<PutObjectOutput> {
         let mut body = Incoming::new(request.input.body.take(), &request.headers);
         let stored = self.put_body(&mut request, &mut body).await;
         if stored.is_err() {
@@ -65,34 +61,21 @@ impl Store {
             checksum_type: sums.checksum_type,
             ..PutObjectOutput::default()
         };
-        self.run(move || bucket.put(received.writer, record, &conditions))
-            .await?;
+        self.run(move || bucket.put(received.writer, record, &conditions)).await?;
         Ok(output)
     }
 
     pub(super) async fn copy(&self, mut input: CopyObjectInput) -> S3Result<CopyObjectOutput> {
-        let CopySource::Bucket {
-            bucket: source,
-            key: source_key,
-            version_id: None,
-        } = &input.copy_source
+        let CopySource::Bucket { bucket: source, key: source_key, version_id: None } = &input.copy_source
         else {
-            return Err(s3_error!(
-                NotImplemented,
-                "A copy is from a bucket and of the current version."
-            ));
+            return Err(s3_error!(NotImplemented, "A copy is from a bucket and of the current version."));
         };
         let (from, to) = (self.bucket(source)?, self.bucket(&input.bucket)?);
         let source_key = source_key.to_string();
-        let replace = input
-            .metadata_directive
-            .as_ref()
-            .is_some_and(|d| d.as_str() == MetadataDirective::REPLACE);
+        let replace =
+            input.metadata_directive.as_ref().is_some_and(|d| d.as_str() == MetadataDirective::REPLACE);
         if !replace && Arc::ptr_eq(&from, &to) && source_key == input.key {
-            return Err(s3_error!(
-                InvalidRequest,
-                "A copy onto itself has to replace the metadata."
-            ));
+            return Err(s3_error!(InvalidRequest, "A copy onto itself has to replace the metadata."));
         }
         let conditions = ReadConditions::of_copy(&mut input);
         let headers = replace.then(|| Headers::of_copy(&mut input)).transpose()?;
@@ -137,8 +120,7 @@ impl Store {
                 }
                 None => {
                     // Of the whole object only: a client would compare it with what it got.
-                    output.checksum_crc64nvme =
-                        checksum.then(|| answers::crc64nvme(&object.record));
+                    output.checksum_crc64nvme = checksum.then(|| answers::crc64nvme(&object.record));
                     output.checksum_type = checksum.then(answers::full_object);
                     0..size
                 }
@@ -176,19 +158,13 @@ impl Store {
         let quiet = input.delete.quiet.unwrap_or(false);
         let keys: Vec<String> = input.delete.objects.into_iter().map(|o| o.key).collect();
         if keys.is_empty() || keys.len() > MAX_ENTRIES as usize {
-            return Err(s3_error!(
-                MalformedXML,
-                "From 1 to {MAX_ENTRIES} keys at once."
-            ));
+            return Err(s3_error!(MalformedXML, "From 1 to {MAX_ENTRIES} keys at once."));
         }
         let (stayed, keys) = self.run(move || Ok((bucket.delete(&keys)?, keys))).await?;
         let gone = keys
             .into_iter()
             .filter(|key| !quiet && !stayed.iter().any(|(k, _)| k == key))
-            .map(|key| DeletedObject {
-                key: Some(key),
-                ..DeletedObject::default()
-            })
+            .map(|key| DeletedObject { key: Some(key), ..DeletedObject::default() })
             .collect();
         let errors = stayed
             .into_iter()
@@ -270,11 +246,7 @@ impl Store {
         self.run(move || {
             let query = listing.query();
             let start = query.start();
-            let from = if start == listing.after {
-                Bound::Excluded(start)
-            } else {
-                Bound::Included(start)
-            };
+            let from = if start == listing.after { Bound::Excluded(start) } else { Bound::Included(start) };
             let state = bucket.state();
             let keys = state.objects.range::<str, _>((from, Bound::Unbounded));
             let page = query.page(keys.map(|(key, object)| (key.as_str(), Arc::clone(object))));
@@ -294,27 +266,14 @@ struct Listing {
 
 impl Listing {
     fn query(&self) -> Query<'_> {
-        Query {
-            prefix: &self.prefix,
-            delimiter: &self.delimiter,
-            after: &self.after,
-            max: self.max,
-        }
+        Query { prefix: &self.prefix, delimiter: &self.delimiter, after: &self.after, max: self.max }
     }
 }
 
 /// Blocks. The copy is one piece, whatever its source was.
-fn copy(
-    mut content: Content,
-    to: &Bucket,
-    key: String,
-    headers: Headers,
-) -> S3Result<ObjectRecord> {
+fn copy(mut content: Content, to: &Bucket, key: String, headers: Headers) -> S3Result<ObjectRecord> {
     if content.left() > MAX_PART_SIZE {
-        return Err(s3_error!(
-            InvalidRequest,
-            "The source is longer than 5 GiB."
-        ));
+        return Err(s3_error!(InvalidRequest, "The source is longer than 5 GiB."));
     }
     let mut write = || {
         let mut writer = Writer::create(to.temporary())?;
@@ -354,10 +313,7 @@ fn chosen(
 ) -> S3Result<Option<Range<u64>>> {
     let unsatisfiable = || s3_error!(InvalidRange, "The object has no such bytes.");
     match (range, part_number) {
-        (Some(_), Some(_)) => Err(s3_error!(
-            InvalidRequest,
-            "A range and a part number exclude each other."
-        )),
+        (Some(_), Some(_)) => Err(s3_error!(InvalidRequest, "A range and a part number exclude each other.")),
         (Some(range), None) => match range.check(record.size) {
             Ok(range) => Ok(Some(range)),
             Err(_) => Err(unsatisfiable()),
@@ -387,10 +343,7 @@ fn wants_checksum(mode: Option<&ChecksumMode>) -> bool {
 }
 
 fn listed(page: &Page<Arc<Object>>, encode: &Encode) -> Vec<s3s::dto::Object> {
-    page.entries
-        .iter()
-        .map(|object| answers::listed(&object.record, encode))
-        .collect()
+    page.entries.iter().map(|object| answers::listed(&object.record, encode)).collect()
 }
 
 /// # Errors
@@ -410,23 +363,14 @@ fn to_token(last: &str) -> String {
 }
 
 fn from_token(token: &str) -> S3Result<String> {
-    let digit = |c: &u8| {
-        char::from(*c)
-            .to_digit(16)
-            .and_then(|d| u8::try_from(d).ok())
-    };
+    let digit = |c: &u8| char::from(*c).to_digit(16).and_then(|d| u8::try_from(d).ok());
     let byte = |pair: &[u8; 2]| Some(digit(&pair[0])? << 4 | digit(&pair[1])?);
     let (pairs, odd) = token.as_bytes().as_chunks::<2>();
     let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
     bytes
         .filter(|_| odd.is_empty())
         .and_then(|bytes| String::from_utf8(bytes).ok())
-        .ok_or_else(|| {
-            s3_error!(
-                InvalidArgument,
-                "The continuation token is not one of ours."
-            )
-        })
+        .ok_or_else(|| s3_error!(InvalidArgument, "The continuation token is not one of ours."))
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@ use std::ops::Bound;
 
 use s3s::dto::{
     CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CreateMultipartUploadInput,
-    CreateMultipartUploadOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput,
-    ListPartsInput, ListPartsOutput, MultipartUpload, UploadPartInput, UploadPartOutput,
+    CreateMultipartUploadOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListPartsInput,
+    ListPartsOutput, MultipartUpload, UploadPartInput, UploadPartOutput,
 };
 use s3s::{S3Request, S3Result, s3_error};
 
@@ -40,10 +40,7 @@ impl Store {
         })
     }
 
-    pub(super) async fn part(
-        &self,
-        mut request: S3Request<UploadPartInput>,
-    ) -> S3Result<UploadPartOutput> {
+    pub(super) async fn part(&self, mut request: S3Request<UploadPartInput>) -> S3Result<UploadPartOutput> {
         let mut body = Incoming::new(request.input.body.take(), &request.headers);
         let stored = self.part_body(&mut request, &mut body).await;
         if stored.is_err() {
@@ -68,8 +65,7 @@ impl Store {
         {
             let (bucket, key, upload_id) = (bucket.clone(), key.clone(), upload_id.clone());
             // Before the body is read; it is looked up again when the part is whole.
-            self.run(move || bucket.state().upload(&key, &upload_id).map(drop))
-                .await?;
+            self.run(move || bucket.state().upload(&key, &upload_id).map(drop)).await?;
         }
         let received = body.receive(bucket.temporary(), claims).await?;
         let part = PartRecord {
@@ -91,8 +87,7 @@ impl Store {
             ..UploadPartOutput::default()
         };
         let writer = received.writer;
-        self.run(move || bucket.put_part(&key, &upload_id, writer, part))
-            .await?;
+        self.run(move || bucket.put_part(&key, &upload_id, writer, part)).await?;
         Ok(output)
     }
 
@@ -139,12 +134,7 @@ impl Store {
         let id_marker = input.upload_id_marker.filter(|_| !key_marker.is_empty());
         self.run(move || {
             let state = bucket.state();
-            let query = Query {
-                prefix: &prefix,
-                delimiter: &delimiter,
-                after: &key_marker,
-                max,
-            };
+            let query = Query { prefix: &prefix, delimiter: &delimiter, after: &key_marker, max };
             // Without an id marker a key marker leaves out all uploads of that key.
             let beyond = |key: &str, id: &str| match &id_marker {
                 Some(marker) => (key, id) > (key_marker.as_str(), marker.as_str()),
@@ -157,15 +147,12 @@ impl Store {
                 .map(|((key, id), upload)| (key.as_str(), (key, id, upload)));
             let page = query.page(entries);
             let last_id = page.entries.last().map(|(_, id, _)| (*id).clone());
-            let uploads = page
-                .entries
-                .iter()
-                .map(|(key, id, upload)| MultipartUpload {
-                    key: Some(encode.text(key)),
-                    upload_id: Some((*id).clone()),
-                    initiated: Some(time_of(upload.record.initiated_ms).into()),
-                    ..MultipartUpload::default()
-                });
+            let uploads = page.entries.iter().map(|(key, id, upload)| MultipartUpload {
+                key: Some(encode.text(key)),
+                upload_id: Some((*id).clone()),
+                initiated: Some(time_of(upload.record.initiated_ms).into()),
+                ..MultipartUpload::default()
+            });
             Ok(ListMultipartUploadsOutput {
                 uploads: Some(uploads.collect()),
                 common_prefixes: encode.prefixes(&page.prefixes),
@@ -208,9 +195,8 @@ impl Store {
         };
         let conditions = Conditions::new(input.if_match, input.if_none_match);
         let (key, upload_id) = (input.key, input.upload_id);
-        let record = self
-            .run(move || bucket.complete(&key, &upload_id, &named, &declared, &conditions))
-            .await?;
+        let record =
+            self.run(move || bucket.complete(&key, &upload_id, &named, &declared, &conditions)).await?;
         Ok(CompleteMultipartUploadOutput {
             location: Some(format!("/{}/{}", input.bucket, record.key)),
             e_tag: Some(answers::etag(&record)),
