@@ -312,7 +312,6 @@ impl Answer {
     }
 
     /// The problem document, with all that RFC 9457 and the contract ask of it.
-    #[must_use]
     #[track_caller]
     pub fn problem(&self, status: u16, code: &str) -> Problem {
         assert_eq!(self.status, status, "wanted {code}, got {}", self.text());
