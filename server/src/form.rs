@@ -37,6 +37,45 @@ const MIN_RATE: u64 = 500;
 /// The body of a request, whatever its transport.
 pub type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes, Box<dyn StdError + Send + Sync>>> + Send>>;
 
+/// A request's body, shared between the form that reads it and whoever drains what the form left.
+#[derive(Clone)]
+pub struct RequestBody {
+    stream: Arc<Mutex<BodyStream>>,
+    polled: Arc<AtomicBool>,
+}
+
+impl RequestBody {
+    #[must_use]
+    pub fn new(stream: BodyStream) -> Self {
+        Self { stream: Arc::new(Mutex::new(stream)), polled: Arc::default() }
+    }
+
+    /// Reads on without looking, so that a refused client gets to read its answer instead of a reset.
+    ///
+    /// Ends after `limit` bytes or `time`. A client that waits for `100 Continue` is not asked for a body
+    /// that nobody wants.
+    pub async fn drain(self, expects_continue: bool, limit: usize, time: Duration) {
+        if expects_continue && !self.polled.load(Ordering::Relaxed) {
+            return;
+        }
+        let mut left = limit;
+        let drained = async {
+            while let Some(Ok(chunk)) = poll_fn(|context| self.poll(context)).await {
+                left = left.saturating_sub(chunk.len());
+                if left == 0 {
+                    return;
+                }
+            }
+        };
+        let _ = tokio::time::timeout(time, drained).await;
+    }
+
+    fn poll(&self, context: &mut Context<'_>) -> Poll<Option<<BodyStream as Stream>::Item>> {
+        self.polled.store(true, Ordering::Relaxed);
+        lock(&self.stream).poll_next_unpin(context)
+    }
+}
+
 /// How long a client may keep us waiting.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -57,7 +96,6 @@ pub struct FileHead {
 /// The form of one request.
 pub struct Form {
     multipart: Multipart<'static>,
-    body: Arc<Mutex<BodyStream>>,
     tap: Arc<Tap>,
     delimiter: Vec<u8>,
     field: Option<Field<'static>>,
@@ -75,12 +113,11 @@ impl Form {
     ///
     /// # Errors
     /// `not_multipart`, `bad_boundary`.
-    pub fn open(content_type: Option<&str>, body: BodyStream, patience: Patience) -> Result<Self, Failure> {
+    pub fn open(content_type: Option<&str>, body: RequestBody, patience: Patience) -> Result<Self, Failure> {
         let boundary = boundary(content_type)?;
-        let body = Arc::new(Mutex::new(body));
         let tap = Arc::new(Tap::default());
         let guarded = Guarded {
-            body: Arc::clone(&body),
+            body,
             tap: Arc::clone(&tap),
             patience,
             rest: false,
@@ -91,7 +128,6 @@ impl Form {
         Ok(Self {
             delimiter: format!("\r\n--{boundary}").into_bytes(),
             multipart: Multipart::new(guarded, boundary),
-            body,
             tap,
             field: None,
             next: None,
@@ -171,27 +207,6 @@ impl Form {
             }
         })
         .await
-    }
-
-    /// Reads on without looking, so that a refused client gets to read its answer instead of a reset.
-    ///
-    /// Ends after `limit` bytes or `time`. A body that was never asked for is left alone: the client
-    /// may be waiting for `100 Continue`.
-    pub async fn drain(self, limit: usize, time: Duration) {
-        if !self.tap.polled.load(Ordering::Relaxed) {
-            return;
-        }
-        let body = self.body;
-        let mut left = limit;
-        let drained = async {
-            while let Some(Ok(chunk)) = poll_fn(|context| lock(&body).poll_next_unpin(context)).await {
-                left = left.saturating_sub(chunk.len());
-                if left == 0 {
-                    return;
-                }
-            }
-        };
-        let _ = tokio::time::timeout(time, drained).await;
     }
 
     async fn read(&mut self) -> Result<Option<Bytes>, Failure> {
@@ -303,7 +318,6 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[derive(Default)]
 struct Tap {
     waiting: Arc<AtomicBool>,
-    polled: AtomicBool,
     state: Mutex<TapState>,
 }
 
@@ -378,7 +392,7 @@ impl Tap {
 
 /// The request body as multer may see it.
 struct Guarded {
-    body: Arc<Mutex<BodyStream>>,
+    body: RequestBody,
     tap: Arc<Tap>,
     patience: Patience,
     /// After each chunk one poll answers `Pending`, which makes multer parse what it has.
@@ -423,9 +437,7 @@ impl Stream for Guarded {
             context.waker().wake_by_ref();
             return Poll::Pending;
         }
-        this.tap.polled.store(true, Ordering::Relaxed);
-        let polled = lock(&this.body).poll_next_unpin(context);
-        match polled {
+        match this.body.poll(context) {
             Poll::Pending => this.waits(context),
             Poll::Ready(Some(Ok(chunk))) => {
                 this.rest = true;

@@ -75,7 +75,7 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     if config.storage.bucket.is_none() {
         sweep(&bucket).await;
     }
-    let uploads_done = TaskTracker::new();
+    let (uploads_done, closing) = (TaskTracker::new(), CancellationToken::new());
     let hub = Hub::new(&config.clocks);
     let uploads =
         Uploads::new(bucket.clone(), hub.clone(), &config.limits, &config.clocks, uploads_done.clone());
@@ -86,12 +86,22 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
         bucket,
         pages: Pages::new(&secret(&config)?, &config.limits),
         ping: config.clocks.ping,
-        shutdown: shutdown.clone(),
+        stopping: shutdown.clone(),
+        closing: closing.clone(),
     };
     let connections = TaskTracker::new();
     let router = routes::router(server);
-    listener::accept(listener, router, config.clocks.request_head, connections.clone(), shutdown).await;
-    finish(&hub, &uploads_done, &connections, config.shutdown_grace).await;
+    let accepting =
+        listener::accept(listener, router, config.clocks.request_head, connections.clone(), closing.clone());
+    let stopping = async {
+        shutdown.cancelled().await;
+        finish_uploads(&hub, &uploads_done, config.shutdown_grace).await;
+        closing.cancel();
+    };
+    tokio::join!(accepting, stopping);
+    connections.close();
+    // Who does not read an answer by now does without.
+    let _ = tokio::time::timeout(CLEAN_UP, connections.wait()).await;
     store_shutdown.cancel();
     tasks.close();
     tasks.wait().await;
@@ -99,15 +109,13 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
 }
 
 /// Lets running uploads end within the grace, then ends them.
-async fn finish(hub: &Hub, uploads: &TaskTracker, connections: &TaskTracker, grace: Duration) {
+async fn finish_uploads(hub: &Hub, uploads: &TaskTracker, grace: Duration) {
     uploads.close();
-    connections.close();
     if tokio::time::timeout(grace, uploads.wait()).await.is_err() {
         hub.end_all(Failure::ServerShutdown);
+        // Whatever is left after that is cut off; the store's sweeper comes after it.
+        let _ = tokio::time::timeout(CLEAN_UP, uploads.wait()).await;
     }
-    // Whatever is left now is cut off; the store's sweeper comes after it.
-    let _ = tokio::time::timeout(CLEAN_UP, uploads.wait()).await;
-    let _ = tokio::time::timeout(CLEAN_UP, connections.wait()).await;
 }
 
 /// Starts the S3 that comes along, on loopback, and returns where it is.

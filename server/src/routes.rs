@@ -35,7 +35,10 @@ pub struct Server {
     pub pages: Pages,
     pub metrics: Metrics,
     pub ping: Duration,
-    pub shutdown: CancellationToken,
+    /// No new uploads are taken.
+    pub stopping: CancellationToken,
+    /// The uploads have ended: so do sockets.
+    pub closing: CancellationToken,
 }
 
 /// The service's whole surface.
@@ -91,13 +94,8 @@ async fn events(State(server): State<Server>, query: WatchQuery) -> Result<Respo
 }
 
 async fn upload(State(server): State<Server>, headers: HeaderMap, body: Body) -> Response {
-    let answer = match client(&headers) {
-        Ok(client) => {
-            let body = Box::pin(body.into_data_stream().map_err(Into::into));
-            server.uploads.take(client, &headers, body).await
-        }
-        Err(failure) => Err(failure.problem(None, None, Vec::new())),
-    };
+    let body = Box::pin(body.into_data_stream().map_err(Into::into));
+    let answer = server.uploads.take(client(&headers), &headers, body).await;
     let failed = answer.is_err();
     let mut response = match answer {
         answer if wants_html(&headers) => server.pages.result_page(&answer),
@@ -137,7 +135,7 @@ async fn cancel(State(server): State<Server>, Path(id): Path<String>) -> Result<
 }
 
 async fn ready(State(server): State<Server>) -> Response {
-    let reason = if server.shutdown.is_cancelled() {
+    let reason = if server.stopping.is_cancelled() {
         Some("stopping".to_owned())
     } else {
         server.bucket.reach().await.err().map(|failure| failure.code().to_owned())
@@ -166,7 +164,7 @@ impl Server {
         SocketContext {
             hub: self.hub.clone(),
             ping: self.ping,
-            shutdown: self.shutdown.clone(),
+            closing: self.closing.clone(),
             live: self.metrics.sockets.clone(),
         }
     }

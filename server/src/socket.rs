@@ -34,7 +34,8 @@ enum End {
 pub struct SocketContext {
     pub hub: Hub,
     pub ping: Duration,
-    pub shutdown: CancellationToken,
+    /// Ends every socket.
+    pub closing: CancellationToken,
     pub live: Live,
 }
 
@@ -67,7 +68,7 @@ async fn run(socket: &mut WebSocket, watcher: &mut Watcher, context: &SocketCont
     let mut unanswered = 0;
     loop {
         let frame = tokio::select! {
-            () = context.shutdown.cancelled() => return End::Close(close_code::AWAY, "the server stops"),
+            () = context.closing.cancelled() => return End::Close(close_code::AWAY, "the server stops"),
             message = watcher.next() => Message::Text(json(&message).into()),
             _ = ping.tick() => {
                 unanswered += 1;
@@ -116,7 +117,7 @@ pub fn events(watcher: Watcher, context: &SocketContext) -> Response {
         let over = watcher.is_over();
         Some((event, (!over).then_some((watcher, live))))
     });
-    let messages = messages.take_until(context.shutdown.clone().cancelled_owned());
+    let messages = messages.take_until(context.closing.clone().cancelled_owned());
     Sse::new(messages).keep_alive(KeepAlive::new().interval(context.ping)).into_response()
 }
 

@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::budget::{Allowance, Budget};
 use crate::config::{Clocks, Limits, MAX_PARTS};
 use crate::error::Failure;
-use crate::form::{BodyStream, FileHead, Form, Patience};
+use crate::form::{BodyStream, FileHead, Form, Patience, RequestBody};
 use crate::ids::ClientId;
 use crate::progress::{FileProgress, Hub, UploadProgress};
 use crate::s3::{Bucket, NotStored};
@@ -74,15 +74,30 @@ impl Uploads {
     /// Takes one request; it goes on whether the answer is awaited or not.
     ///
     /// # Errors
-    /// The problem, where it was not to be had at all.
-    pub async fn take(&self, client: Option<ClientId>, headers: &HeaderMap, body: BodyStream) -> Answer {
-        let admission = self.admit().map_err(|failure| failure.problem(None, None, Vec::new()))?;
+    /// The problem, where not every file is stored.
+    pub async fn take(
+        &self,
+        client: Result<Option<ClientId>, Failure>,
+        headers: &HeaderMap,
+        stream: BodyStream,
+    ) -> Answer {
+        let body = RequestBody::new(stream);
+        let expects_continue = headers.contains_key(header::EXPECT);
         let (answer, answered) = oneshot::channel();
         let (uploads, headers) = (self.clone(), headers.clone());
         self.tracker.spawn(async move {
-            let form = uploads.run(&admission, client.as_ref(), &headers, body, answer).await;
-            if let Some(form) = form {
-                form.drain(DRAIN_LIMIT, uploads.clocks.drain).await;
+            let (settled, admission) = match uploads.admit() {
+                Ok(admission) => {
+                    let settled = uploads.run(&admission, client, &headers, body.clone()).await;
+                    (settled, Some(admission))
+                }
+                Err(failure) => (Err(failure.problem(None, None, Vec::new())), None),
+            };
+            let refused = settled.is_err();
+            // Nobody may be there to read it.
+            let _ = answer.send(settled);
+            if refused {
+                body.drain(expects_continue, DRAIN_LIMIT, uploads.clocks.drain).await;
             }
             drop(admission);
         });
@@ -102,21 +117,24 @@ impl Uploads {
         Ok(Admission { allowance, _running: running })
     }
 
-    /// Runs one upload to its end and answers it; returns the form when it was not read to its end.
+    /// Runs one upload to its end.
     async fn run(
         &self,
         admission: &Admission,
-        client: Option<&ClientId>,
+        client: Result<Option<ClientId>, Failure>,
         headers: &HeaderMap,
-        body: BodyStream,
-        answer: oneshot::Sender<Answer>,
-    ) -> Option<Form> {
+        body: RequestBody,
+    ) -> Answer {
         let patience =
             Patience { silence: self.clocks.body_silence, rate_window: self.clocks.body_rate_window };
         let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
         let form = Form::open(content_type, body, patience);
         let waits = form.as_ref().map(Form::waits_for_client).unwrap_or_default();
-        let progress = self.hub.begin(client, waits);
+        let (client, client_id_failure) = match client {
+            Ok(client) => (client, None),
+            Err(failure) => (None, Some((None, failure))),
+        };
+        let progress = self.hub.begin(client.as_ref(), waits);
         let mut upload = Upload { files: Vec::new(), progress };
         let sizes = FileType::ALL.map(|file_type| declared_size(headers, file_type));
         for (file_type, size) in FileType::ALL.into_iter().zip(sizes) {
@@ -124,16 +142,12 @@ impl Uploads {
                 upload.declare(file_type, size);
             }
         }
-        let refused = self.check(headers, sizes).and_then(|()| form.map_err(|failure| (None, failure)));
-        let (ended, form) = match refused {
-            Ok(mut form) => {
-                let route = self.route(admission);
-                let ended = upload.read(self, &route, &mut form).await;
-                (ended, Some(form))
-            }
-            Err(refusal) => (Err(refusal), None),
+        let refused = client_id_failure.map_or(Ok(()), Err).and_then(|()| self.check(headers, sizes));
+        let ended = match refused.and_then(|()| form.map_err(|failure| (None, failure))) {
+            Ok(mut form) => upload.read(self, &self.route(admission), &mut form).await,
+            Err(refusal) => Err(refusal),
         };
-        let (is_whole, files) = (ended.is_ok(), upload.files.len());
+        let files = upload.files.len();
         let settled = upload.settle(ended).await;
         tracing::info!(
             upload.id = upload.progress.id().short(),
@@ -141,9 +155,7 @@ impl Uploads {
             upload.files = files,
             "upload ended"
         );
-        // Nobody may be there to read it.
-        let _ = answer.send(settled);
-        form.filter(|_| !is_whole)
+        settled
     }
 
     fn route(&self, admission: &Admission) -> Route {
