@@ -5,14 +5,14 @@ use s3s::dto::{
     Checksum, ChecksumType, CommonPrefix, CompletedPart, CopyObjectInput, CreateMultipartUploadInput, ETag,
     ETagCondition, EncodingType, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput,
     IfModifiedSince, IfUnmodifiedSince, Object as ListedObject, Part, PutObjectInput, Timestamp,
-    UploadPartInput,
+    UploadPartCopyInput, UploadPartInput,
 };
 use s3s::{S3Request, S3Result, s3_error};
 
 use super::bucket::Conditions;
 use super::digests::{Claims, crc64_text};
-use super::listing::url_encoded;
 use super::multipart::NamedPart;
+use super::page::url_encoded;
 use super::records::{Checksums, Headers, ObjectRecord, PartRecord, time_of};
 
 /// User metadata, names and values: S3's rule.
@@ -181,6 +181,15 @@ impl ReadConditions {
     }
 
     pub fn of_copy(input: &mut CopyObjectInput) -> Self {
+        Self {
+            if_match: input.copy_source_if_match.take(),
+            if_none_match: input.copy_source_if_none_match.take(),
+            if_modified_since: input.copy_source_if_modified_since.take(),
+            if_unmodified_since: input.copy_source_if_unmodified_since.take(),
+        }
+    }
+
+    pub fn of_part_copy(input: &mut UploadPartCopyInput) -> Self {
         Self {
             if_match: input.copy_source_if_match.take(),
             if_none_match: input.copy_source_if_none_match.take(),

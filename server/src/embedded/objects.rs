@@ -1,31 +1,24 @@
-//! Objects: put, copy, get, head, delete and list.
+//! Objects: put, get, head and delete.
 
-use std::ops::{Bound, Range};
-use std::sync::Arc;
+use std::ops::Range;
 
 use s3s::dto::{
-    ChecksumMode, CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopySource, DeleteObjectsInput,
-    DeleteObjectsOutput, DeletedObject, Error as DeleteError, GetObjectInput, GetObjectOutput,
-    HeadObjectInput, HeadObjectOutput, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input,
-    ListObjectsV2Output, MetadataDirective, PutObjectInput, PutObjectOutput, Range as AskedRange,
+    ChecksumMode, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, Error as DeleteError,
+    GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, PutObjectInput, PutObjectOutput,
+    Range as AskedRange,
 };
 use s3s::{S3Request, S3Result, s3_error};
 
 use super::Store;
-use super::answers::{self, Encode, ReadConditions};
-use super::blocks::Writer;
-use super::bucket::{Bucket, Conditions, Object};
+use super::answers::{self, ReadConditions};
+use super::bucket::Conditions;
 use super::content::Content;
-use super::digests::{Claims, Digests, Hashing};
+use super::digests::{Claims, Digests};
 use super::faults;
 use super::intake::Incoming;
 use super::keys::hex;
-use super::listing::{Page, Query};
-use super::multipart::MAX_PART_SIZE;
-use super::records::{Headers, ObjectRecord, now_ms, time_of};
-
-/// Entries of a listing page: S3's rule.
-pub const MAX_ENTRIES: i32 = 1000;
+use super::listing::MAX_ENTRIES;
+use super::records::{Headers, ObjectRecord, now_ms};
 
 impl Store {
     pub(super) async fn put(&self, mut request: S3Request<PutObjectInput>) -> S3Result<PutObjectOutput> {
@@ -45,6 +38,7 @@ impl Store {
         let bucket = self.bucket(&request.input.bucket)?;
         let claims = Claims::of_put(request)?;
         let input = &mut request.input;
+        unsupported(input.tagging.as_ref(), input.sse_customer_key.as_ref())?;
         let headers = Headers::of_put(input)?;
         let key = std::mem::take(&mut input.key);
         let conditions = Conditions::new(input.if_match.take(), input.if_none_match.take());
@@ -63,43 +57,6 @@ impl Store {
         };
         self.run(move || bucket.put(received.writer, record, &conditions)).await?;
         Ok(output)
-    }
-
-    pub(super) async fn copy(&self, mut input: CopyObjectInput) -> S3Result<CopyObjectOutput> {
-        let CopySource::Bucket { bucket: source, key: source_key, version_id: None } = &input.copy_source
-        else {
-            return Err(s3_error!(NotImplemented, "A copy is from a bucket and of the current version."));
-        };
-        let (from, to) = (self.bucket(source)?, self.bucket(&input.bucket)?);
-        let source_key = source_key.to_string();
-        let replace =
-            input.metadata_directive.as_ref().is_some_and(|d| d.as_str() == MetadataDirective::REPLACE);
-        if !replace && Arc::ptr_eq(&from, &to) && source_key == input.key {
-            return Err(s3_error!(InvalidRequest, "A copy onto itself has to replace the metadata."));
-        }
-        let conditions = ReadConditions::of_copy(&mut input);
-        let headers = replace.then(|| Headers::of_copy(&mut input)).transpose()?;
-        let key = input.key;
-        let record = self
-            .run(move || {
-                let (object, file) = from.open_object(&source_key)?;
-                conditions.check(&object.record)?;
-                let headers = headers.unwrap_or_else(|| object.record.headers.clone());
-                let whole = 0..object.record.size;
-                let content = Content::new(object, file, whole).map_err(faults::storage)?;
-                copy(content, &to, key, headers)
-            })
-            .await?;
-        Ok(CopyObjectOutput {
-            copy_object_result: Some(CopyObjectResult {
-                e_tag: Some(answers::etag(&record)),
-                last_modified: Some(time_of(record.modified_ms).into()),
-                checksum_crc64nvme: Some(answers::crc64nvme(&record)),
-                checksum_type: Some(answers::full_object()),
-                ..CopyObjectResult::default()
-            }),
-            ..CopyObjectOutput::default()
-        })
     }
 
     pub(super) async fn get(&self, mut input: GetObjectInput) -> S3Result<GetObjectOutput> {
@@ -184,116 +141,17 @@ impl Store {
             ..DeleteObjectsOutput::default()
         })
     }
-
-    pub(super) async fn list(&self, input: ListObjectsInput) -> S3Result<ListObjectsOutput> {
-        let encode = Encode::new(input.encoding_type);
-        let listing = Listing {
-            prefix: input.prefix.unwrap_or_default(),
-            delimiter: input.delimiter.unwrap_or_default(),
-            after: input.marker.unwrap_or_default(),
-            max: limit(input.max_keys)?,
-        };
-        let (page, listing) = self.page(&input.bucket, listing).await?;
-        Ok(ListObjectsOutput {
-            name: Some(input.bucket),
-            is_truncated: Some(page.next.is_some()),
-            next_marker: page.next.as_deref().map(|n| encode.text(n)),
-            contents: Some(listed(&page, &encode)),
-            common_prefixes: encode.prefixes(&page.prefixes),
-            prefix: Some(encode.text(&listing.prefix)),
-            delimiter: nonempty(encode.text(&listing.delimiter)),
-            marker: Some(encode.text(&listing.after)),
-            max_keys: i32::try_from(listing.max).ok(),
-            encoding_type: encode.answer(),
-            ..ListObjectsOutput::default()
-        })
-    }
-
-    pub(super) async fn list_v2(&self, input: ListObjectsV2Input) -> S3Result<ListObjectsV2Output> {
-        let encode = Encode::new(input.encoding_type);
-        let start_after = input.start_after;
-        let token = input.continuation_token;
-        let after = match &token {
-            Some(token) => from_token(token)?,
-            None => start_after.clone().unwrap_or_default(),
-        };
-        let listing = Listing {
-            prefix: input.prefix.unwrap_or_default(),
-            delimiter: input.delimiter.unwrap_or_default(),
-            after,
-            max: limit(input.max_keys)?,
-        };
-        let (page, listing) = self.page(&input.bucket, listing).await?;
-        Ok(ListObjectsV2Output {
-            name: Some(input.bucket),
-            is_truncated: Some(page.next.is_some()),
-            next_continuation_token: page.next.as_deref().map(to_token),
-            continuation_token: token,
-            key_count: i32::try_from(page.entries.len() + page.prefixes.len()).ok(),
-            contents: Some(listed(&page, &encode)),
-            common_prefixes: encode.prefixes(&page.prefixes),
-            prefix: Some(encode.text(&listing.prefix)),
-            delimiter: nonempty(encode.text(&listing.delimiter)),
-            start_after: start_after.map(|s| encode.text(&s)),
-            max_keys: i32::try_from(listing.max).ok(),
-            encoding_type: encode.answer(),
-            ..ListObjectsV2Output::default()
-        })
-    }
-
-    async fn page(&self, bucket: &str, listing: Listing) -> S3Result<(Page<Arc<Object>>, Listing)> {
-        let bucket = self.bucket(bucket)?;
-        self.run(move || {
-            let query = listing.query();
-            let start = query.start();
-            let from = if start == listing.after { Bound::Excluded(start) } else { Bound::Included(start) };
-            let state = bucket.state();
-            let keys = state.objects.range::<str, _>((from, Bound::Unbounded));
-            let page = query.page(keys.map(|(key, object)| (key.as_str(), Arc::clone(object))));
-            drop(state);
-            Ok((page, listing))
-        })
-        .await
-    }
 }
 
-struct Listing {
-    prefix: String,
-    delimiter: String,
-    after: String,
-    max: usize,
-}
-
-impl Listing {
-    fn query(&self) -> Query<'_> {
-        Query { prefix: &self.prefix, delimiter: &self.delimiter, after: &self.after, max: self.max }
+/// What the store would have to forget, it does not take.
+pub fn unsupported(tags: Option<&String>, customer_key: Option<&String>) -> S3Result<()> {
+    if tags.is_some() || customer_key.is_some() {
+        return Err(s3_error!(NotImplemented, "The store keeps no tags and encrypts nothing."));
     }
+    Ok(())
 }
 
-/// Blocks. The copy is one piece, whatever its source was.
-fn copy(mut content: Content, to: &Bucket, key: String, headers: Headers) -> S3Result<ObjectRecord> {
-    if content.left() > MAX_PART_SIZE {
-        return Err(s3_error!(InvalidRequest, "The source is longer than 5 GiB."));
-    }
-    let mut write = || {
-        let mut writer = Writer::create(to.temporary())?;
-        let mut hashing = Hashing::new(&Claims::default());
-        loop {
-            let bytes = content.read()?;
-            if bytes.is_empty() {
-                return Ok((writer, hashing.finish()));
-            }
-            hashing.update(&bytes);
-            writer.write(&bytes)?;
-        }
-    };
-    let (writer, digests) = write().map_err(faults::storage)?;
-    let record = one_piece(key, headers, writer.size(), &digests);
-    to.put(writer, record.clone(), &Conditions::default())?;
-    Ok(record)
-}
-
-fn one_piece(key: String, headers: Headers, size: u64, digests: &Digests) -> ObjectRecord {
+pub fn one_piece(key: String, headers: Headers, size: u64, digests: &Digests) -> ObjectRecord {
     ObjectRecord {
         key,
         size,
@@ -340,50 +198,4 @@ fn only_version(version_id: Option<&str>) -> S3Result<()> {
 
 fn wants_checksum(mode: Option<&ChecksumMode>) -> bool {
     mode.is_some_and(|m| m.as_str().eq_ignore_ascii_case(ChecksumMode::ENABLED))
-}
-
-fn listed(page: &Page<Arc<Object>>, encode: &Encode) -> Vec<s3s::dto::Object> {
-    page.entries.iter().map(|object| answers::listed(&object.record, encode)).collect()
-}
-
-/// # Errors
-/// `InvalidArgument` for a negative number.
-pub fn limit(asked: Option<i32>) -> S3Result<usize> {
-    usize::try_from(asked.unwrap_or(MAX_ENTRIES).min(MAX_ENTRIES))
-        .map_err(|_| s3_error!(InvalidArgument, "A limit cannot be negative."))
-}
-
-pub fn nonempty(text: String) -> Option<String> {
-    (!text.is_empty()).then_some(text)
-}
-
-/// Keys hold any character, a token only harmless ones.
-fn to_token(last: &str) -> String {
-    hex(last.as_bytes())
-}
-
-fn from_token(token: &str) -> S3Result<String> {
-    let digit = |c: &u8| char::from(*c).to_digit(16).and_then(|d| u8::try_from(d).ok());
-    let byte = |pair: &[u8; 2]| Some(digit(&pair[0])? << 4 | digit(&pair[1])?);
-    let (pairs, odd) = token.as_bytes().as_chunks::<2>();
-    let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
-    bytes
-        .filter(|_| odd.is_empty())
-        .and_then(|bytes| String::from_utf8(bytes).ok())
-        .ok_or_else(|| s3_error!(InvalidArgument, "The continuation token is not one of ours."))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn tokens_come_back() {
-        for key in ["", "a", "a/b", "ä\u{1}\n", "\u{10FFFF}"] {
-            assert_eq!(from_token(&to_token(key)).expect("our own"), key);
-        }
-        for token in ["x", "0", "0g", "ff", "6", "é"] {
-            assert!(from_token(token).is_err(), "{token}");
-        }
-    }
 }

@@ -35,6 +35,15 @@ impl S3 for Store {
         Ok(S3Response::new(GetBucketLocationOutput::default()))
     }
 
+    /// Never versioned.
+    async fn get_bucket_versioning(
+        &self,
+        request: S3Request<GetBucketVersioningInput>,
+    ) -> Answer<GetBucketVersioningOutput> {
+        self.bucket(&request.input.bucket)?;
+        Ok(S3Response::new(GetBucketVersioningOutput::default()))
+    }
+
     async fn list_buckets(&self, request: S3Request<ListBucketsInput>) -> Answer<ListBucketsOutput> {
         let prefix = request.input.prefix.unwrap_or_default();
         let buckets = self
@@ -72,6 +81,17 @@ impl S3 for Store {
         self.head(request.input).await.map(S3Response::new)
     }
 
+    /// None: an object with tags is refused.
+    async fn get_object_tagging(
+        &self,
+        request: S3Request<GetObjectTaggingInput>,
+    ) -> Answer<GetObjectTaggingOutput> {
+        let GetObjectTaggingInput { bucket, key, .. } = request.input;
+        let bucket = self.bucket(&bucket)?;
+        self.run(move || bucket.object(&key)).await?;
+        Ok(S3Response::new(GetObjectTaggingOutput::default()))
+    }
+
     async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> Answer<DeleteObjectOutput> {
         let DeleteObjectInput { bucket, key, .. } = request.input;
         let bucket = self.bucket(&bucket)?;
@@ -103,6 +123,13 @@ impl S3 for Store {
 
     async fn upload_part(&self, request: S3Request<UploadPartInput>) -> Answer<UploadPartOutput> {
         self.part(request).await.map(S3Response::new)
+    }
+
+    async fn upload_part_copy(
+        &self,
+        request: S3Request<UploadPartCopyInput>,
+    ) -> Answer<UploadPartCopyOutput> {
+        self.copy_part(request.input).await.map(S3Response::new)
     }
 
     async fn list_parts(&self, request: S3Request<ListPartsInput>) -> Answer<ListPartsOutput> {

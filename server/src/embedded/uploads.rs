@@ -1,23 +1,19 @@
-//! Multipart uploads: begin, parts, lists and Complete.
-
-use std::ops::Bound;
+//! Multipart uploads: begin, a part, Complete.
 
 use s3s::dto::{
     CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CreateMultipartUploadInput,
-    CreateMultipartUploadOutput, ListMultipartUploadsInput, ListMultipartUploadsOutput, ListPartsInput,
-    ListPartsOutput, MultipartUpload, UploadPartInput, UploadPartOutput,
+    CreateMultipartUploadOutput, UploadPartInput, UploadPartOutput,
 };
 use s3s::{S3Request, S3Result, s3_error};
 
 use super::Store;
-use super::answers::{self, Encode};
+use super::answers;
 use super::bucket::Conditions;
 use super::digests::Claims;
 use super::intake::Incoming;
-use super::listing::Query;
 use super::multipart::{Declared, MAX_PARTS, NamedPart};
-use super::objects::{limit, nonempty};
-use super::records::{Checksums, Headers, PartRecord, UploadRecord, now_ms, time_of};
+use super::objects::unsupported;
+use super::records::{Checksums, Headers, PartRecord, UploadRecord, now_ms};
 
 impl Store {
     pub(super) async fn begin(
@@ -25,6 +21,7 @@ impl Store {
         mut input: CreateMultipartUploadInput,
     ) -> S3Result<CreateMultipartUploadOutput> {
         let bucket = self.bucket(&input.bucket)?;
+        unsupported(input.tagging.as_ref(), input.sse_customer_key.as_ref())?;
         let record = UploadRecord {
             initiated_ms: now_ms(),
             headers: Headers::of_upload(&mut input)?,
@@ -56,10 +53,7 @@ impl Store {
     ) -> S3Result<UploadPartOutput> {
         let claims = Claims::of_part(request)?;
         let input = &request.input;
-        let number = u16::try_from(input.part_number)
-            .ok()
-            .filter(|n| (1..=MAX_PARTS).contains(n))
-            .ok_or_else(|| s3_error!(InvalidArgument, "Part numbers are 1 to {MAX_PARTS}."))?;
+        let number = part_number(input.part_number)?;
         let bucket = self.bucket(&input.bucket)?;
         let (key, upload_id) = (input.key.clone(), input.upload_id.clone());
         {
@@ -89,91 +83,6 @@ impl Store {
         let writer = received.writer;
         self.run(move || bucket.put_part(&key, &upload_id, writer, part)).await?;
         Ok(output)
-    }
-
-    pub(super) async fn parts(&self, input: ListPartsInput) -> S3Result<ListPartsOutput> {
-        let bucket = self.bucket(&input.bucket)?;
-        let max = limit(input.max_parts)?;
-        let marker = input.part_number_marker.unwrap_or(0);
-        let after = u16::try_from(marker.clamp(0, i32::from(u16::MAX))).unwrap_or(u16::MAX);
-        self.run(move || {
-            let mut state = bucket.state();
-            let upload = state.upload(&input.key, &input.upload_id)?;
-            let mut rest = upload
-                .parts
-                .range((Bound::Excluded(after), Bound::Unbounded))
-                .map(|(_, part)| answers::listed_part(part));
-            let parts: Vec<_> = rest.by_ref().take(max).collect();
-            let more = max > 0 && rest.next().is_some();
-            Ok(ListPartsOutput {
-                is_truncated: Some(more),
-                next_part_number_marker: parts.last().filter(|_| more).and_then(|p| p.part_number),
-                parts: Some(parts),
-                part_number_marker: Some(marker),
-                max_parts: i32::try_from(max).ok(),
-                bucket: Some(input.bucket),
-                key: Some(input.key),
-                upload_id: Some(input.upload_id),
-                ..ListPartsOutput::default()
-            })
-        })
-        .await
-    }
-
-    /// Sorted by key, then by upload id.
-    pub(super) async fn uploads(
-        &self,
-        input: ListMultipartUploadsInput,
-    ) -> S3Result<ListMultipartUploadsOutput> {
-        let bucket = self.bucket(&input.bucket)?;
-        let encode = Encode::new(input.encoding_type);
-        let max = limit(input.max_uploads)?;
-        let prefix = input.prefix.unwrap_or_default();
-        let delimiter = input.delimiter.unwrap_or_default();
-        let key_marker = input.key_marker.unwrap_or_default();
-        let id_marker = input.upload_id_marker.filter(|_| !key_marker.is_empty());
-        self.run(move || {
-            let state = bucket.state();
-            let query = Query { prefix: &prefix, delimiter: &delimiter, after: &key_marker, max };
-            // Without an id marker a key marker leaves out all uploads of that key.
-            let beyond = |key: &str, id: &str| match &id_marker {
-                Some(marker) => (key, id) > (key_marker.as_str(), marker.as_str()),
-                None => key > key_marker.as_str() || key_marker.is_empty(),
-            };
-            let entries = state
-                .uploads
-                .iter()
-                .filter(|((key, id), _)| key.as_str() >= prefix.as_str() && beyond(key, id))
-                .map(|((key, id), upload)| (key.as_str(), (key, id, upload)));
-            let page = query.page(entries);
-            let last_id = page.entries.last().map(|(_, id, _)| (*id).clone());
-            let uploads = page.entries.iter().map(|(key, id, upload)| MultipartUpload {
-                key: Some(encode.text(key)),
-                upload_id: Some((*id).clone()),
-                initiated: Some(time_of(upload.record.initiated_ms).into()),
-                ..MultipartUpload::default()
-            });
-            Ok(ListMultipartUploadsOutput {
-                uploads: Some(uploads.collect()),
-                common_prefixes: encode.prefixes(&page.prefixes),
-                is_truncated: Some(page.next.is_some()),
-                // After a common prefix there is no id to go on from.
-                next_upload_id_marker: last_id.filter(|_| {
-                    let last = page.entries.last().map(|(key, _, _)| key.as_str());
-                    page.next.is_some() && page.next.as_deref() == last
-                }),
-                next_key_marker: page.next.as_deref().map(|n| encode.text(n)),
-                prefix: Some(encode.text(&prefix)),
-                delimiter: nonempty(encode.text(&delimiter)),
-                key_marker: Some(encode.text(&key_marker)),
-                upload_id_marker: id_marker.clone(),
-                max_uploads: i32::try_from(max).ok(),
-                bucket: Some(input.bucket),
-                encoding_type: encode.answer(),
-                ..ListMultipartUploadsOutput::default()
-            })
-        })
-        .await
     }
 
     pub(super) async fn complete(
@@ -207,4 +116,13 @@ impl Store {
             ..CompleteMultipartUploadOutput::default()
         })
     }
+}
+
+/// # Errors
+/// `InvalidArgument`.
+pub fn part_number(asked: i32) -> S3Result<u16> {
+    u16::try_from(asked)
+        .ok()
+        .filter(|n| (1..=MAX_PARTS).contains(n))
+        .ok_or_else(|| s3_error!(InvalidArgument, "Part numbers are 1 to {MAX_PARTS}."))
 }

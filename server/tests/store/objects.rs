@@ -2,7 +2,9 @@
 
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, Delete, MetadataDirective, ObjectIdentifier};
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, ChecksumMode, CompletedPart, Delete, MetadataDirective, ObjectIdentifier,
+};
 use base64::Engine as _;
 use http_body_util::{BodyExt, Empty};
 use hyper_util::client::legacy;
@@ -10,6 +12,7 @@ use hyper_util::rt::TokioExecutor;
 use md5::{Digest as _, Md5};
 
 use crate::fixture::{BUCKET, MIB, TestStore, bytes, code, get, put};
+use crate::multipart::{begin, complete};
 
 fn base64(bytes: impl AsRef<[u8]>) -> String {
     base64::engine::general_purpose::STANDARD.encode(bytes)
@@ -210,6 +213,8 @@ async fn absent_things_have_their_codes() {
     let version = client.get_object().bucket(BUCKET).key("k").version_id("x").send().await;
     assert_eq!(code(version), "NoSuchVersion");
     assert_eq!(code(client.get_bucket_acl().bucket(BUCKET).send().await), "NotImplemented");
+    let tagged = client.put_object().bucket(BUCKET).key("k").tagging("a=b");
+    assert_eq!(code(tagged.send().await), "NotImplemented");
     let long = client.put_object().bucket(BUCKET).key("x".repeat(1025)).body(vec![1].into());
     assert_eq!(code(long.send().await), "KeyTooLongError");
     store.stop().await;
@@ -299,6 +304,33 @@ async fn copies() {
     assert_eq!(head.content_type(), Some("image/png"));
     let absent = client.copy_object().bucket(BUCKET).key("x").copy_source(format!("{BUCKET}/from"));
     assert_eq!(code(absent.send().await), "NoSuchKey");
+    store.stop().await;
+}
+
+#[tokio::test]
+async fn copies_of_ranges() {
+    let store = TestStore::start().await;
+    let client = store.client();
+    let body = bytes(6 * MIB, 4);
+    put(&client, "from", body.clone()).await;
+    let id = begin(&client, "to").await;
+    let source = format!("{BUCKET}/from");
+    let copy = |number| {
+        let copy = client.upload_part_copy().bucket(BUCKET).key("to").upload_id(&id);
+        copy.part_number(number).copy_source(&source)
+    };
+    let mut parts = Vec::new();
+    for (number, range) in [(1, format!("bytes=7-{}", 5 * MIB + 6)), (2, "bytes=0-99".into())] {
+        let answer = copy(number).copy_source_range(range).send().await.unwrap();
+        let etag = answer.copy_part_result().unwrap().e_tag().unwrap().to_owned();
+        parts.push(CompletedPart::builder().part_number(number).e_tag(etag).build());
+    }
+    assert_eq!(code(copy(3).copy_source_range("bytes=x").send().await), "InvalidArgument");
+    let beyond = copy(3).copy_source_range(format!("bytes={}-{}", 6 * MIB, 7 * MIB));
+    assert_eq!(code(beyond.send().await), "InvalidRange");
+    assert_eq!(code(copy(3).upload_id("none").send().await), "NoSuchUpload");
+    complete(&client, "to", &id, &parts).send().await.unwrap();
+    assert!(get(&client, "to").await == [&body[7..5 * MIB + 7], &body[..100]].concat());
     store.stop().await;
 }
 
