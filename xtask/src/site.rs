@@ -4,6 +4,7 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::slice;
 
 use brotli::enc::BrotliEncoderParams;
 use wasm_bindgen_cli_support::Bindgen;
@@ -38,9 +39,9 @@ pub fn build(places: &Places) -> Result<(), Failure> {
     let inputs = inputs(places, &wasm, shrinkers.as_deref())?;
     let known = fs::read_to_string(&stamp).unwrap_or_default();
     // The second half notices a site that someone else, such as cargo-leptos, has written since.
-    if known != format!("{inputs} {}", contents(&[site.clone()])?) {
+    if known != format!("{inputs} {}", contents(slice::from_ref(&site))?) {
         assemble(places, &wasm, shrinkers.as_deref(), &site)?;
-        let now = format!("{inputs} {}", contents(&[site.clone()])?);
+        let now = format!("{inputs} {}", contents(slice::from_ref(&site))?);
         fs::write(&stamp, now).map_err(Failure::at(&stamp))?;
     }
     print_weight(&site)
