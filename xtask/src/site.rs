@@ -183,3 +183,41 @@ fn print_weight(site: &Path) -> Result<(), Failure> {
     println!("  {:<10} {:>9}  {:>9}", "together", sum.0, sum.1);
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stamp_notices_every_change_of_a_folder() {
+        let folder = std::env::temp_dir().join(format!("xtask-stamp-{}", std::process::id()));
+        let stamp = || contents(slice::from_ref(&folder)).unwrap();
+        let mut seen = vec![stamp()];
+        write(&folder.join("deep/a.css"), b"a").unwrap();
+        seen.push(stamp());
+        assert_eq!(seen[1], stamp());
+        write(&folder.join("deep/a.css"), b"b").unwrap();
+        seen.push(stamp());
+        fs::rename(folder.join("deep/a.css"), folder.join("a.css")).unwrap();
+        seen.push(stamp());
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(seen[0], stamp());
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), 4);
+    }
+
+    #[test]
+    fn a_published_name_changes_with_the_content() {
+        let folder = std::env::temp_dir().join(format!("xtask-publish-{}", std::process::id()));
+        let (source, package) = (folder.join("small.css"), folder.join("pkg"));
+        for content in ["a", "b", "a"] {
+            write(&source, content.as_bytes()).unwrap();
+            publish(&source, &package).unwrap();
+        }
+        let names = files_below(&package).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(names.len(), 2);
+        assert!(names.iter().all(|name| name.to_string_lossy().ends_with(".css")));
+    }
+}
