@@ -5,15 +5,15 @@
 //! the wire took. HTTP/1.1 only, with TLS where the address is `https`; proxies from the environment are
 //! not used.
 
+mod connection;
 mod counted;
+mod order;
 mod pool;
 mod wire;
 
 use std::fmt;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use aws_smithy_runtime_api::client::http::{
@@ -23,44 +23,26 @@ use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
-use bytes::Bytes;
-use http::uri::{PathAndQuery, Scheme};
-use http::{HeaderValue, Request, Response, Uri, header};
-use http_body::{Body, Frame, SizeHint};
+use http::{Response, Uri};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
 use hyper::service::Service;
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder, MaybeHttpsStream};
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector as TcpConnector;
-use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use rustls::{ClientConfig, RootCertStore};
-use socket2::SockRef;
-use tokio::net::TcpStream;
-use tokio::task::AbortHandle;
 
-use counted::Counted;
-use pool::{IDLE_TIMEOUT, Pool};
+use connection::{Answer, Connection, Lease};
+use order::Order;
+use pool::Pool;
 pub use wire::WireCounter;
-use wire::{Framing, Meter};
 
 /// Time for DNS, TCP and TLS together, unless the SDK's settings say otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long a connection without a request is kept.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// The same for requests that must not be sent twice (POST): stores cut idle connections after 5 s or more,
 /// and a cut that crosses such a request on the wire would fail it.
 const IDLE_TIMEOUT_ONCE: Duration = Duration::from_secs(1);
-/// How long an answered connection may take until it is ready for the next request. One whose store
-/// answered before it had read the body never is: it is closed.
-const SETTLE_TIMEOUT: Duration = Duration::from_millis(250);
-/// Bytes a request can have written before it learns that its pooled connection had been cut: the kernel's
-/// first window and what it keeps unsent.
-const STALE_BYTES: u64 = 256 * 1024;
-/// hyper's buffers of a connection, in bytes; the default of 408 KiB is by how much it would run ahead.
-const QUEUE_BYTES: usize = 64 * 1024;
-/// Bytes the kernel may hold unsent before it takes more. Unlike SO_SNDBUF this costs no throughput.
-const NOTSENT_LOWAT: u32 = 16 * 1024;
-
-type Plaintext = MaybeHttpsStream<TokioIo<TcpStream>>;
 
 /// The HTTP client of every call to the store and to whoever gives out credentials.
 ///
@@ -79,7 +61,21 @@ impl Connector {
     /// With the platform's certificates; where there are none, every `https` connection is refused.
     #[must_use]
     pub fn new() -> Self {
-        Self::with_tls(platform_tls())
+        Self::with_idle_timeout(IDLE_TIMEOUT)
+    }
+
+    /// The same, with another limit for connections without a request.
+    #[must_use]
+    pub fn with_idle_timeout(idle_timeout: Duration) -> Self {
+        let mut tcp = TcpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        let dial = HttpsConnectorBuilder::new()
+            .with_tls_config(platform_tls())
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        Self { dial: TowerToHyperService::new(dial), pool: Arc::new(Pool::new(idle_timeout)) }
     }
 
     /// Connections that are open, idle ones included.
@@ -94,18 +90,6 @@ impl Connector {
         self.pool.idle()
     }
 
-    fn with_tls(tls: ClientConfig) -> Self {
-        let mut tcp = TcpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        let dial = HttpsConnectorBuilder::new()
-            .with_tls_config(tls)
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        Self { dial: TowerToHyperService::new(dial), pool: Arc::default() }
-    }
-
     /// Sends `order` over an idle connection, or a new one when none is left.
     ///
     /// A store may cut an idle connection just then. A request that was not begun goes on to the next
@@ -117,10 +101,10 @@ impl Connector {
     ) -> Result<HttpResponse, ConnectorError> {
         let Order { target, mut request, framing, counter } = order;
         let twice = request.method().is_idempotent();
-        let max_idle = if twice { IDLE_TIMEOUT } else { IDLE_TIMEOUT_ONCE };
+        let max_idle = if twice { Duration::MAX } else { IDLE_TIMEOUT_ONCE };
 
         while let Some(mut connection) = self.pool.take(&target, max_idle) {
-            let spare = if twice { spare(&request) } else { None };
+            let spare = if twice { order::spare(&request) } else { None };
             connection.meter().begin(framing, counter.clone());
             match connection.sender.try_send_request(request).await {
                 Ok(response) => return self.answered(response, target, connection),
@@ -148,22 +132,7 @@ impl Connector {
             .await
             .map_err(|late| ConnectorError::timeout(late.into()).never_connected())?
             .map_err(|refused| ConnectorError::io(refused).never_connected())?;
-        keep_little_unsent(&plaintext);
-
-        let meter = Arc::new(Mutex::new(Meter::new()));
-        let (sender, connection) = http1::Builder::new()
-            .max_buf_size(QUEUE_BYTES)
-            .handshake(Counted::new(plaintext, Arc::clone(&meter)))
-            .await
-            .map_err(failure)?;
-        let open = Open::new(Arc::clone(&self.pool.open));
-        let driver = tokio::spawn(async move {
-            let _open = open;
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "store connection ended");
-            }
-        });
-        Ok(Connection { sender, meter, _driver: Driver(driver.abort_handle()) })
+        Connection::begin(plaintext, Arc::clone(&self.pool.open)).await.map_err(failure)
     }
 
     fn answered(
@@ -174,7 +143,7 @@ impl Connector {
     ) -> Result<HttpResponse, ConnectorError> {
         // A server error may be this one host's: the next request gets another connection.
         let pool = (!response.status().is_server_error()).then(|| Arc::clone(&self.pool));
-        let lease = Lease { connection, target, pool };
+        let lease = Lease::new(connection, target, pool);
         let response = response.map(|body| SdkBody::from_body_1_x(Answer::new(body, lease)));
         HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
     }
@@ -199,6 +168,12 @@ impl HttpClient for Connector {
             connect_timeout: settings.connect_timeout().unwrap_or(CONNECT_TIMEOUT),
             read_timeout: settings.read_timeout(),
         })
+    }
+}
+
+impl HttpConnector for Connector {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        Timed { connector: self.clone(), connect_timeout: CONNECT_TIMEOUT, read_timeout: None }.call(request)
     }
 }
 
@@ -227,58 +202,6 @@ impl HttpConnector for Timed {
     }
 }
 
-/// A request as it goes on the wire, and where to.
-struct Order {
-    /// Scheme and authority.
-    target: Uri,
-    request: Request<SdkBody>,
-    framing: Framing,
-    counter: Option<WireCounter>,
-}
-
-impl Order {
-    fn new(request: HttpRequest) -> Result<Self, ConnectorError> {
-        let mut request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
-        let uri = request.uri();
-        let (Some(scheme), Some(authority), Some(host)) = (uri.scheme(), uri.authority(), host_header(uri))
-        else {
-            return Err(ConnectorError::user("the address names no host".into()));
-        };
-        let target = Uri::builder()
-            .scheme(scheme.clone())
-            .authority(authority.clone())
-            .path_and_query("/")
-            .build()
-            .map_err(|error| ConnectorError::user(error.into()))?;
-        let path = uri.path_and_query().cloned().unwrap_or(PathAndQuery::from_static("/"));
-
-        *request.uri_mut() = Uri::from(path);
-        request.headers_mut().entry(header::HOST).or_insert(host);
-        let framing = Framing::of(request.headers());
-        let counter = request.extensions_mut().remove::<WireCounter>();
-        Ok(Self { target, request, framing, counter })
-    }
-}
-
-/// Host and port as they were signed: without a port that the scheme implies.
-fn host_header(uri: &Uri) -> Option<HeaderValue> {
-    let host = uri.host()?;
-    let implied = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
-    match uri.port_u16() {
-        Some(port) if port != implied => HeaderValue::try_from(format!("{host}:{port}")).ok(),
-        _ => HeaderValue::try_from(host).ok(),
-    }
-}
-
-/// The same request again, if its body can be had twice.
-fn spare(request: &Request<SdkBody>) -> Option<Request<SdkBody>> {
-    let mut spare = Request::new(request.body().try_clone()?);
-    request.method().clone_into(spare.method_mut());
-    request.uri().clone_into(spare.uri_mut());
-    request.headers().clone_into(spare.headers_mut());
-    Some(spare)
-}
-
 /// A body that failed, or fell short of its declared length, is ours (`user`); what happened to the
 /// connection is `io`; an answer that is no HTTP is `other`.
 fn failure(error: hyper::Error) -> ConnectorError {
@@ -294,17 +217,6 @@ fn failure(error: hyper::Error) -> ConnectorError {
     class(error.into())
 }
 
-fn keep_little_unsent(plaintext: &Plaintext) {
-    let socket = match plaintext {
-        MaybeHttpsStream::Http(tcp) => tcp.inner(),
-        MaybeHttpsStream::Https(tls) => tls.inner().get_ref().0.inner().inner(),
-    };
-    #[cfg(any(target_os = "android", target_os = "linux"))]
-    if let Err(error) = SockRef::from(socket).set_tcp_notsent_lowat(NOTSENT_LOWAT) {
-        tracing::debug!(%error, "TCP_NOTSENT_LOWAT not set: the bars run further ahead");
-    }
-}
-
 fn platform_tls() -> ClientConfig {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let versions = || {
@@ -317,118 +229,4 @@ fn platform_tls() -> ClientConfig {
         versions().with_root_certificates(RootCertStore::empty())
     });
     roots.with_no_client_auth()
-}
-
-/// An open connection. Dropping it closes the socket, whatever is still queued.
-struct Connection {
-    sender: SendRequest<SdkBody>,
-    meter: Arc<Mutex<Meter>>,
-    _driver: Driver,
-}
-
-impl Connection {
-    fn meter(&self) -> MutexGuard<'_, Meter> {
-        self.meter.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Whether `error` is what a connection looks like that had been cut before the request came.
-    fn was_cut(&self, error: &hyper::Error) -> bool {
-        let broken = !(error.is_user() || error.is_parse() || error.is_timeout());
-        broken && self.meter().written() <= STALE_BYTES
-    }
-}
-
-/// Ends the task that moves a connection's bytes: hyper itself would first wait for its queue to be taken.
-struct Driver(AbortHandle);
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-/// One in the gauge of open connections.
-struct Open(Arc<AtomicUsize>);
-
-impl Open {
-    fn new(gauge: Arc<AtomicUsize>) -> Self {
-        gauge.fetch_add(1, Ordering::Relaxed);
-        Self(gauge)
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// A connection whose answer is being read.
-struct Lease {
-    connection: Connection,
-    target: Uri,
-    /// None: not to be used again.
-    pool: Option<Arc<Pool>>,
-}
-
-impl Lease {
-    /// Gives the connection back once hyper is ready for the next request.
-    fn end(self) {
-        let Self { mut connection, target, pool: Some(pool) } = self else { return };
-        tokio::spawn(async move {
-            if let Ok(Ok(())) = tokio::time::timeout(SETTLE_TIMEOUT, connection.sender.ready()).await {
-                connection.meter().begin(Framing::Plain, None);
-                pool.put(target, connection);
-            }
-        });
-    }
-}
-
-/// An answer's body; its end gives the connection back.
-struct Answer {
-    body: Incoming,
-    lease: Option<Lease>,
-}
-
-impl Answer {
-    fn new(body: Incoming, lease: Lease) -> Self {
-        let mut answer = Self { body, lease: Some(lease) };
-        if answer.body.is_end_stream() {
-            answer.end();
-        }
-        answer
-    }
-
-    fn end(&mut self) {
-        if let Some(lease) = self.lease.take() {
-            lease.end();
-        }
-    }
-}
-
-impl Body for Answer {
-    type Data = Bytes;
-    type Error = hyper::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let polled = Pin::new(&mut self.body).poll_frame(cx);
-        match &polled {
-            Poll::Ready(Some(Err(_))) => self.lease = None,
-            Poll::Ready(None) => self.end(),
-            Poll::Ready(Some(Ok(_))) if self.body.is_end_stream() => self.end(),
-            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
-        }
-        polled
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
 }

@@ -8,16 +8,13 @@ use std::time::Duration;
 use http::Uri;
 use tokio::time::Instant;
 
-use super::Connection;
-
-/// How long a connection without a request is kept.
-pub(super) const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
+use super::connection::Connection;
 
 /// Dropping it closes what is idle.
-#[derive(Default)]
 pub(super) struct Pool {
     /// Connections that are open, idle or not.
     pub(super) open: Arc<AtomicUsize>,
+    idle_timeout: Duration,
     parked: Mutex<Parked>,
 }
 
@@ -35,11 +32,16 @@ struct Idle {
 }
 
 impl Pool {
-    /// The connection that was used last, if it has been idle for less than `max_idle`.
+    pub(super) fn new(idle_timeout: Duration) -> Self {
+        Self { open: Arc::default(), idle_timeout, parked: Mutex::default() }
+    }
+
+    /// The connection that was used last, if it has been idle for less than `max_idle` and the pool's own limit.
     pub(super) fn take(&self, target: &Uri, max_idle: Duration) -> Option<Connection> {
         let mut parked = self.lock();
         let idle = parked.idle.get_mut(target)?;
         idle.retain(|idle| idle.connection.sender.is_ready());
+        let max_idle = max_idle.min(self.idle_timeout);
         idle.pop_if(|idle| idle.since.elapsed() < max_idle).map(|idle| idle.connection)
     }
 
@@ -61,12 +63,12 @@ impl Pool {
     fn close_expired(&self) -> Option<Instant> {
         let mut parked = self.lock();
         parked.idle.retain(|_, idle| {
-            idle.retain(|idle| idle.connection.sender.is_ready() && idle.since.elapsed() < IDLE_TIMEOUT);
+            idle.retain(|idle| idle.connection.sender.is_ready() && idle.since.elapsed() < self.idle_timeout);
             !idle.is_empty()
         });
         let oldest = parked.idle.values().flatten().map(|idle| idle.since).min();
         parked.reaped = oldest.is_some();
-        oldest.map(|since| since + IDLE_TIMEOUT)
+        oldest.map(|since| since + self.idle_timeout)
     }
 
     fn lock(&self) -> MutexGuard<'_, Parked> {
