@@ -72,6 +72,17 @@ impl Bucket {
         Object { key: key.to_owned(), content, content_type, content_disposition, content_encoding, etag }
     }
 
+    pub async fn put(&self, key: &str, content: Vec<u8>) {
+        let put = self.client.put_object().bucket(BUCKET).key(key).body(content.into());
+        put.send().await.expect("the object is put");
+    }
+
+    /// Begins a multipart upload; gives its id.
+    pub async fn begin(&self, key: &str) -> String {
+        let begun = self.client.create_multipart_upload().bucket(BUCKET).key(key).send().await;
+        begun.expect("the upload begins").upload_id.expect("an id")
+    }
+
     pub async fn delete(&self, key: &str) {
         self.client.delete_object().bucket(BUCKET).key(key).send().await.expect("the object is deleted");
     }

@@ -87,6 +87,15 @@ impl Form {
         self.header(file.size_header(), size)
     }
 
+    /// The same without any size header, as curl and a plain form send it.
+    #[must_use]
+    pub fn without_sizes(mut self) -> Self {
+        let is_size =
+            |name: &str| FileType::ALL.iter().any(|file| name.eq_ignore_ascii_case(file.size_header()));
+        self.headers.retain(|(name, _)| !is_size(name));
+        self
+    }
+
     #[must_use]
     pub fn client_id(self, id: &str) -> Self {
         self.header("X-Client-Id", id)
@@ -241,6 +250,13 @@ impl RawConnection {
         }
     }
 
+    /// The next answer, an interim `100 Continue` included.
+    pub async fn next_answer(&mut self) -> Answer {
+        let read = tokio::time::timeout(PATIENCE, read_head(&mut self.reader, &mut self.buffer));
+        let (status, headers) = read.await.expect("an answer in time").expect("an answer");
+        Answer { status, headers, body: Vec::new() }
+    }
+
     /// The next answer, or `None` when the server closes or resets first.
     pub async fn answer_or_close(&mut self) -> Option<Answer> {
         tokio::time::timeout(PATIENCE, read_answer(&mut self.reader, &mut self.buffer))
@@ -296,7 +312,6 @@ impl Answer {
     }
 
     /// The problem document, with all that RFC 9457 and the contract ask of it.
-    #[must_use]
     #[track_caller]
     pub fn problem(&self, status: u16, code: &str) -> Problem {
         assert_eq!(self.status, status, "wanted {code}, got {}", self.text());

@@ -26,7 +26,7 @@ use super::store::{ACCESS_KEY, Act, BUCKET, Call, Cut, Op, SECRET_KEY, Shared, a
 
 /// Opens the embedded store with its bucket.
 pub async fn open(dir: &Path) -> S3Service {
-    let store = server::embedded::Store::open(dir).await.expect("the embedded store opens");
+    let store = server::embedded::Store::open(dir).expect("the embedded store opens");
     store.ensure_bucket(BUCKET).await.expect("the bucket is made");
     store.service(ACCESS_KEY, SECRET_KEY)
 }
