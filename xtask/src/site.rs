@@ -4,6 +4,7 @@ use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::slice;
 
 use brotli::enc::BrotliEncoderParams;
 use wasm_bindgen_cli_support::Bindgen;
@@ -38,9 +39,9 @@ pub fn build(places: &Places) -> Result<(), Failure> {
     let inputs = inputs(places, &wasm, shrinkers.as_deref())?;
     let known = fs::read_to_string(&stamp).unwrap_or_default();
     // The second half notices a site that someone else, such as cargo-leptos, has written since.
-    if known != format!("{inputs} {}", contents(&[site.clone()])?) {
+    if known != format!("{inputs} {}", contents(slice::from_ref(&site))?) {
         assemble(places, &wasm, shrinkers.as_deref(), &site)?;
-        let now = format!("{inputs} {}", contents(&[site.clone()])?);
+        let now = format!("{inputs} {}", contents(slice::from_ref(&site))?);
         fs::write(&stamp, now).map_err(Failure::at(&stamp))?;
     }
     print_weight(&site)
@@ -181,4 +182,42 @@ fn print_weight(site: &Path) -> Result<(), Failure> {
     }
     println!("  {:<10} {:>9}  {:>9}", "together", sum.0, sum.1);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_stamp_notices_every_change_of_a_folder() {
+        let folder = std::env::temp_dir().join(format!("xtask-stamp-{}", std::process::id()));
+        let stamp = || contents(slice::from_ref(&folder)).unwrap();
+        let mut seen = vec![stamp()];
+        write(&folder.join("deep/a.css"), b"a").unwrap();
+        seen.push(stamp());
+        assert_eq!(seen[1], stamp());
+        write(&folder.join("deep/a.css"), b"b").unwrap();
+        seen.push(stamp());
+        fs::rename(folder.join("deep/a.css"), folder.join("a.css")).unwrap();
+        seen.push(stamp());
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(seen[0], stamp());
+        seen.sort();
+        seen.dedup();
+        assert_eq!(seen.len(), 4);
+    }
+
+    #[test]
+    fn a_published_name_changes_with_the_content() {
+        let folder = std::env::temp_dir().join(format!("xtask-publish-{}", std::process::id()));
+        let (source, package) = (folder.join("small.css"), folder.join("pkg"));
+        for content in ["a", "b", "a"] {
+            write(&source, content.as_bytes()).unwrap();
+            publish(&source, &package).unwrap();
+        }
+        let names = files_below(&package).unwrap();
+        fs::remove_dir_all(&folder).unwrap();
+        assert_eq!(names.len(), 2);
+        assert!(names.iter().all(|name| name.to_string_lossy().ends_with(".css")));
+    }
 }

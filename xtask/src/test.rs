@@ -1,7 +1,7 @@
 //! Every test: formatting, lints (in CI), ours and the browser's, with one closing line for all of them.
 
 use std::env;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::process::{ExitCode, Stdio};
 
 use crate::places::Places;
@@ -16,6 +16,12 @@ struct Tally {
     ignored: u64,
 }
 
+/// One call of cargo each, with the features of `serve` and of xtask itself: together cargo would build anew.
+const GROUPS: [&[&str]; 2] =
+    [&["--release", "--package=app", "--package=server"], &["--release", "--package=xtask"]];
+/// `app` as the browser runs it.
+const BROWSER: &[&str] = &["--package=frontend", "--target=wasm32-unknown-unknown", "--profile=wasm-release"];
+
 /// Runs all of it even after a failure, so that one run tells everything.
 ///
 /// # Errors
@@ -27,15 +33,16 @@ pub fn run(places: &Places, filter: &[String]) -> Result<ExitCode, Failure> {
     server::build(places)?;
     let mut failures = Vec::new();
     failures.extend(program::run(places.cargo().args(["fmt", "--all", "--check"])).err());
-    // A second compilation of our crates and of every dependency's metadata.
+    // They want every dependency's metadata once more: two minutes and 300 MB that a working day can do without.
     if env::var_os("CI").is_some() {
         tools::component(places, "clippy", "clippy")?;
-        failures.extend(program::run(places.cargo().args(CLIPPY)).err());
+        for group in GROUPS.into_iter().chain([BROWSER]) {
+            failures.extend(lint(places, group).err());
+        }
     }
     let mut tally = Tally::default();
-    // One call each, with the features of `serve` and of xtask itself: together cargo would build anew.
-    for packages in [&["app", "server"][..], &["xtask"]] {
-        failures.extend(cargo_test(places, packages, filter, &mut tally).err());
+    for group in GROUPS {
+        failures.extend(cargo_test(places, group, filter, &mut tally).err());
     }
     for failure in &failures {
         println!("xtask: {failure}");
@@ -45,41 +52,26 @@ pub fn run(places: &Places, filter: &[String]) -> Result<ExitCode, Failure> {
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-const CLIPPY: [&str; 9] = [
-    "clippy",
-    "--release",
-    "--all-targets",
-    "--package=app",
-    "--package=server",
-    "--package=xtask",
-    "--",
-    "--deny",
-    "warnings",
-];
+fn lint(places: &Places, group: &[&str]) -> Result<(), Failure> {
+    let targets: &[&str] = if group == BROWSER { &[] } else { &["--all-targets"] };
+    let denied = ["--", "--deny", "warnings"];
+    program::run(places.cargo().arg("clippy").args(group).args(targets).args(denied))
+}
 
-fn cargo_test(
-    places: &Places,
-    packages: &[&str],
-    filter: &[String],
-    tally: &mut Tally,
-) -> Result<(), Failure> {
+fn cargo_test(places: &Places, group: &[&str], filter: &[String], tally: &mut Tally) -> Result<(), Failure> {
+    let cannot = |error: io::Error| Failure::new(format!("cargo test: {error}"));
     let mut command = places.cargo();
-    command.args(["test", "--release", "--no-fail-fast"]);
-    command.args(packages.iter().map(|name| format!("--package={name}"))).args(filter);
-    let mut child =
-        command.stdout(Stdio::piped()).spawn().map_err(|error| Failure::new(format!("cargo: {error}")))?;
+    command.args(["test", "--no-fail-fast"]).args(group).args(filter);
+    let mut child = command.stdout(Stdio::piped()).spawn().map_err(cannot)?;
     let lines = child.stdout.take().map(|stdout| BufReader::new(stdout).lines());
     for line in lines.into_iter().flatten() {
-        let line = line.map_err(|error| Failure::new(format!("cargo test: {error}")))?;
+        let line = line.map_err(cannot)?;
         println!("{line}");
         tally.add(&line);
     }
-    let status = child.wait().map_err(|error| Failure::new(format!("cargo: {error}")))?;
-    if status.success() {
-        Ok(())
-    } else {
-        Err(Failure::new(format!("tests of {} failed", packages.join(" and "))))
-    }
+    let status = child.wait().map_err(cannot)?;
+    let failed = || Failure::new(format!("cargo test {} failed ({status})", group.join(" ")));
+    if status.success() { Ok(()) } else { Err(failed()) }
 }
 
 impl Tally {

@@ -84,7 +84,8 @@ fn npm_ci(folder: &Path, what: &str) -> Result<(), Failure> {
     let npm =
         program::on_path("npm").ok_or_else(|| Failure::new("npm is missing (Debian: apt install npm)"))?;
     println!("xtask: installing {what} into {}", folder.display());
-    let options = ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"];
+    let options =
+        ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--no-update-notifier", "--loglevel=error"];
     program::run(Command::new(npm).args(options).current_dir(folder).stdout(Stdio::null()))?;
     fs::write(&done, lock).map_err(Failure::at(&done))
 }
