@@ -1,7 +1,7 @@
 //! A row in words: the lines under the bars and what a screen reader hears. Pure.
 
-use crate::sentences::{advice, amount_of, duration, noun, size};
-use crate::transfers::Row;
+use crate::sentences::{advice, amount_of, duration, is_open, noun, size};
+use crate::transfers::{Row, Transfers};
 use crate::wire::{FileMessage, FileType, PartState, Status, Waiting};
 
 /// What is written beside the lanes.
@@ -87,7 +87,6 @@ fn under_way(row: &Row, state: &FileMessage) -> Caption {
     if Some(state.sent) == state.total {
         return lines(&say("checking with storage".to_owned()), amount);
     }
-    let left_to_browser = state.status == Status::Buffering;
     let headline = if first_retrying(state).is_some() {
         say(retrying(state))
     } else if let Some(parts) = state.parts.filter(|&parts| parts > 1) {
@@ -95,12 +94,7 @@ fn under_way(row: &Row, state: &FileMessage) -> Caption {
     } else {
         format!("{percent} % sent to storage")
     };
-    let detail = if left_to_browser {
-        amount
-    } else {
-        format!("{amount}. Everything is received: you can leave this page.")
-    };
-    lines(&headline, detail)
+    lines(&headline, amount)
 }
 
 fn stored(row: &Row, state: &FileMessage) -> Caption {
@@ -112,8 +106,7 @@ fn stored(row: &Row, state: &FileMessage) -> Caption {
 }
 
 fn failed_advice(row: &Row, state: &FileMessage) -> String {
-    let outcome = row.outcome.as_ref().map(|outcome| outcome.outcome);
-    advice(row.code().unwrap_or_default(), outcome, &state.upload_id)
+    advice(row.code().unwrap_or_default(), row.told(), &state.upload_id)
 }
 
 fn retrying(state: &FileMessage) -> String {
@@ -185,6 +178,81 @@ pub fn announcement(file_type: FileType, before: Option<&Row>, after: Option<&Ro
         }
         _ => None,
     }
+}
+
+/// What the page's one button does now; `waiting` is whether a chosen file is not stored yet.
+#[must_use]
+pub fn button(all: &Transfers, waiting: bool) -> String {
+    let label = match (all.is_cancelling(), all.is_running(), waiting, all.stored()) {
+        (true, ..) => "Cancelling",
+        (_, true, ..) => "Cancel",
+        (_, _, false, 2) => "Upload two more",
+        (_, _, false, 1) => "Upload another",
+        _ => "Upload",
+    };
+    label.to_owned()
+}
+
+/// The page's one line for both files; empty while bytes still have to come.
+#[must_use]
+pub fn summary(all: &Transfers) -> String {
+    if all.is_running() {
+        // True because the transfer runs in a task of the server's own.
+        let may_leave = all.is_received() && !all.is_cancelling();
+        let text = "Everything is received: you can leave this page now.";
+        return if may_leave {
+            text.to_owned()
+        } else {
+            String::new()
+        };
+    }
+    match FileType::ALL.map(|file_type| all.row(file_type)) {
+        [Some(document), Some(image)] if all.stored() == 2 => both_stored(document, image),
+        rows => {
+            let ends = FileType::ALL.into_iter().zip(rows);
+            let ends = ends.filter_map(|(file_type, row)| row.map(|row| ended(file_type, row)));
+            ends.collect::<Vec<_>>().join(" ")
+        }
+    }
+}
+
+fn both_stored(document: &Row, image: &Row) -> String {
+    let ended_ms = |row: &Row| row.message.as_ref().map_or(0, |state| state.at_ms);
+    // Two uploads have two clocks.
+    let one_upload = document.upload_id() == image.upload_id();
+    match ended_ms(document).max(ended_ms(image)) {
+        ms if ms > 0 && one_upload => format!("Both stored in {}.", duration(ms)),
+        _ => "Both stored.".to_owned(),
+    }
+}
+
+fn ended(file_type: FileType, row: &Row) -> String {
+    let noun = noun(file_type);
+    match look(row) {
+        Look::Stored => format!("The {noun} is stored."),
+        Look::Cancelled => format!("The {noun} was cancelled."),
+        _ if is_open(row.code().unwrap_or_default(), row.told()) => {
+            format!("The {noun} did not get through.")
+        }
+        _ => format!("The {noun} is not stored."),
+    }
+}
+
+/// For the window: a person in another tab sees how far it is.
+#[must_use]
+pub fn title(all: &Transfers) -> String {
+    if all.is_running() {
+        return format!("{} % \u{2013} Upload", all.percent());
+    }
+    let ends = FileType::ALL.map(|file_type| all.row(file_type).map(look));
+    let word = if ends.contains(&Some(Look::Failed)) {
+        "Failed \u{2013} "
+    } else if ends.contains(&Some(Look::Stored)) {
+        "Stored \u{2013} "
+    } else {
+        ""
+    };
+    format!("{word}Upload")
 }
 
 fn lines(headline: &str, detail: String) -> Caption {

@@ -1,23 +1,24 @@
 //! One file's card: choose or drop, name and size, its lanes, its error.
+//!
+//! All its parts are always there; `data-state` and the style sheet say which are shown. That, and
+//! signals of few types, is what keeps the page small: every kind of closure in a view costs.
 
-use leptos::ev;
-use leptos::html::Input;
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::{DragEvent, File, HtmlInputElement, Node, Url};
 
-use crate::bars::bars;
-use crate::captions::{Look, look};
-use crate::page::Page;
+use crate::bars::{Bars, paint};
+use crate::captions::look;
+use crate::page::{Live, Page};
 use crate::send::bytes_of;
 use crate::sentences::{Kind, Refusal, size, too_many};
 use crate::transfers::Row;
 
 /// What is shown of a chosen file; the file itself stays in the form's input.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Preview {
     pub name: String,
-    pub bytes: u64,
+    pub size: String,
     /// Object URL of an image.
     thumbnail: Option<String>,
 }
@@ -26,10 +27,10 @@ pub struct Preview {
 #[derive(Clone, Copy)]
 pub struct Place {
     pub kind: Kind,
-    pub input: NodeRef<Input>,
     pub chosen: RwSignal<Option<Preview>>,
     pub refusal: RwSignal<Option<Refusal>>,
     hovered: RwSignal<bool>,
+    copied: RwSignal<bool>,
 }
 
 impl Place {
@@ -37,17 +38,29 @@ impl Place {
     pub fn new(kind: Kind) -> Self {
         Self {
             kind,
-            input: NodeRef::new(),
             chosen: RwSignal::new(None),
             refusal: RwSignal::new(None),
             hovered: RwSignal::new(false),
+            copied: RwSignal::new(false),
         }
+    }
+
+    const fn field(self) -> &'static str {
+        self.kind.file_type.field()
+    }
+
+    fn input(self) -> Option<HtmlInputElement> {
+        document().get_element_by_id(self.field())?.dyn_into().ok()
     }
 
     /// The file to send: the input is the only one who keeps it.
     #[must_use]
     pub fn file(self) -> Option<File> {
-        self.input.get_untracked()?.files()?.get(0)
+        self.input()?.files()?.get(0)
+    }
+
+    pub fn focus(self) {
+        drop(self.input().map(|input| input.focus()));
     }
 
     /// Looks at what the input holds now, and refuses what the server would.
@@ -62,13 +75,19 @@ impl Place {
             return;
         }
         let is_image = file.type_().starts_with("image/");
-        let thumbnail = is_image.then(|| Url::create_object_url_with_blob(&file).ok()).flatten();
-        self.show(Some(Preview { name, bytes, thumbnail }));
+        let thumbnail = is_image
+            .then(|| Url::create_object_url_with_blob(&file).ok())
+            .flatten();
+        self.show(Some(Preview {
+            name,
+            size: size(bytes),
+            thumbnail,
+        }));
     }
 
     /// Empties the place.
     pub fn clear(self) {
-        if let Some(input) = self.input.get_untracked() {
+        if let Some(input) = self.input() {
             input.set_value("");
         }
         self.show(None);
@@ -76,25 +95,61 @@ impl Place {
     }
 
     fn show(self, preview: Option<Preview>) {
-        let before = self.chosen.get_untracked().and_then(|before| before.thumbnail);
-        if let Some(url) = before {
+        if let Some(url) = self
+            .chosen
+            .get_untracked()
+            .and_then(|before| before.thumbnail)
+        {
             drop(Url::revoke_object_url(&url));
         }
+        self.show_thumbnail(
+            preview
+                .as_ref()
+                .and_then(|preview| preview.thumbnail.as_deref()),
+        );
         self.chosen.set(preview);
     }
 
+    /// A picture that this browser cannot show stays invisible, and the badge below it is seen.
+    fn show_thumbnail(self, url: Option<&str>) {
+        let thumb = document().get_element_by_id(&format!("{}-thumb", self.field()));
+        let Some(thumb) = thumb else { return };
+        thumb.set_inner_html("");
+        if let (Some(url), Ok(image)) = (url, document().create_element("img")) {
+            drop(image.set_attribute("alt", ""));
+            drop(image.set_attribute("src", url));
+            drop(thumb.append_child(&image));
+        }
+    }
+
     fn drop_files(self, event: &DragEvent) {
-        let Some(files) = event.data_transfer().and_then(|transfer| transfer.files()) else {
+        let files = event.data_transfer().and_then(|transfer| transfer.files());
+        let (Some(files), Some(input)) = (files, self.input()) else {
             return;
         };
-        match (files.length(), self.input.get_untracked()) {
-            (1, Some(input)) => {
+        match files.length() {
+            0 => {}
+            1 => {
                 input.set_files(Some(&files));
                 self.look_again();
             }
-            (0, _) | (_, None) => {}
-            (count, Some(_)) => self.refusal.set(Some(too_many(self.kind, count))),
+            count => self.refusal.set(Some(too_many(self.kind, count))),
         }
+    }
+
+    /// A piece of the chosen file's preview, or nothing.
+    fn preview(self, read: fn(&Preview) -> String) -> Live<String> {
+        Box::new(move || {
+            self.chosen
+                .with(|chosen| chosen.as_ref().map(read).unwrap_or_default())
+        })
+    }
+
+    fn refused(self, read: fn(&Refusal) -> String) -> Live<String> {
+        Box::new(move || {
+            self.refusal
+                .with(|told| told.as_ref().map(read).unwrap_or_default())
+        })
     }
 }
 
@@ -103,28 +158,40 @@ impl Place {
 pub fn Card(page: Page, place: Place) -> impl IntoView {
     let kind = place.kind;
     let field = kind.file_type.field();
-    let row = page.row(kind.file_type);
-    let busy = move || row.with(|row| row.as_ref().is_some_and(|row| !row.is_over()));
-    let changed = move || {
-        page.forget(kind.file_type);
-        place.look_again();
+    let state: Live<String> = Box::new(move || state_of(page, place).to_owned());
+    let busy = move || page.with_row(kind, |row| row.is_some_and(|row| !row.is_over()));
+    let (disabled, hovered): (Live<bool>, Live<bool>) =
+        (Box::new(busy), Box::new(move || place.hovered.get()));
+    let key = move || {
+        page.with_row(kind, |row| {
+            row.and_then(Row::key).unwrap_or_default().to_owned()
+        })
     };
+    let shown_key: Live<String> = Box::new(key);
+    let copy_label: Live<String> = Box::new(move || copy_label(place.copied.get()));
+    Effect::new(move |_| {
+        page.with_row(kind, |row| {
+            if let Some(row) = row {
+                paint(kind, row);
+            }
+        });
+    });
     view! {
         <section
             class="card"
-            data-file-type=if field == crate::wire::DOCUMENT_FIELD { "docs_file" } else { "msa_imgs" }
-            data-state=move || state_of(place, row)
-            class:hovered=move || place.hovered.get()
+            data-file-type=kind.wire_name()
+            data-state=state
+            data-hovered=hovered
             on:dragover=move |event: DragEvent| {
                 event.prevent_default();
-                place.hovered.set(!busy());
+                place.hovered.set(!untrack(busy));
             }
             on:dragleave=move |event: DragEvent| place.hovered.set(stays_inside(&event))
             on:drop=move |event: DragEvent| {
                 event.prevent_default();
                 place.hovered.set(false);
-                if !busy() {
-                    page.forget(kind.file_type);
+                if !untrack(busy) {
+                    page.forget(kind);
                     place.drop_files(&event);
                 }
             }
@@ -138,135 +205,100 @@ pub fn Card(page: Page, place: Place) -> impl IntoView {
                     accept=kind.accept()
                     aria-labelledby=format!("{field}-choose {field}-title")
                     aria-describedby=format!("{field}-hint {field}-error")
-                    node_ref=place.input
-                    prop:disabled=busy
-                    on:change=move |_| changed()
+                    disabled=disabled
+                    on:change=move |_| {
+                        page.forget(kind);
+                        place.look_again();
+                    }
                 />
-                {move || place.chosen.with(|chosen| match chosen {
-                    None => choose(kind, field),
-                    Some(preview) => chosen_file(page, place, preview, row),
-                })}
+                <div class="file">
+                    <span
+                        class="thumb"
+                        id=format!("{field}-thumb")
+                        aria-hidden="true"
+                        data-badge=place.preview(|preview| badge(&preview.name))
+                    ></span>
+                    <div class="name">
+                        <p class="file-name">{place.preview(|preview| preview.name.clone())}</p>
+                        <p class="file-size">{place.preview(|preview| preview.size.clone())}</p>
+                    </div>
+                </div>
+                <div class="choose">
+                    <label class="button" for=field id=format!("{field}-choose")>
+                        <span class="when-empty">"Choose "{kind.noun()}</span>
+                        <span class="when-chosen">"Change"</span>
+                    </label>
+                    <span class="or when-empty">"or drop it here"</span>
+                    <button
+                        type="button"
+                        class="remove when-chosen"
+                        aria-label=format!("Remove the {}", kind.noun())
+                        on:click=move |_| {
+                            page.forget(kind);
+                            place.clear();
+                            place.focus();
+                        }
+                    >
+                        "\u{d7}"
+                    </button>
+                </div>
             </div>
             <p class="hint" id=format!("{field}-hint")>{kind.hint()}</p>
             <div class="error" id=format!("{field}-error")>
-                {move || place.refusal.get().map(|Refusal { sentence, advice }| view! {
-                    <p class="headline">{sentence}</p>
-                    <p class="detail">{advice}</p>
-                })}
+                <p class="headline">{place.refused(|refusal| refusal.sentence.clone())}</p>
+                <p class="detail">{place.refused(|refusal| refusal.advice.clone())}</p>
             </div>
-            {move || row.with(|row| row.as_ref().map(|row| bars(kind.file_type, row)))}
-            {move || ending(page, row)}
+            <Bars kind />
+            <button type="button" class="button retry" on:click=move |_| page.start()>
+                "Try again"
+            </button>
+            <div class="key">
+                <code>{shown_key}</code>
+                <button type="button" class="button" on:click=move |_| copy(place, &untrack(key))>
+                    {copy_label}
+                </button>
+            </div>
         </section>
     }
 }
 
-fn state_of(place: Place, row: Memo<Option<Row>>) -> &'static str {
+fn state_of(page: Page, place: Place) -> &'static str {
     if place.refusal.with(Option::is_some) {
         return "refused";
     }
-    let running = row.with(|row| row.as_ref().map(|row| look(row).name()));
-    running.unwrap_or_else(|| if place.chosen.with(Option::is_some) { "chosen" } else { "empty" })
-}
-
-fn choose(kind: Kind, field: &'static str) -> AnyView {
-    view! {
-        <div class="choose">
-            <label class="button" for=field id=format!("{field}-choose")>
-                {format!("Choose {}", kind.noun())}
-            </label>
-            <span class="or">"or drop it here"</span>
-        </div>
-    }
-    .into_any()
-}
-
-fn chosen_file(page: Page, place: Place, preview: &Preview, row: Memo<Option<Row>>) -> AnyView {
-    let field = place.kind.file_type.field();
-    let Preview { name, bytes, thumbnail } = preview.clone();
-    let badge = name.rsplit_once('.').map_or(String::new(), |(_, end)| end.to_uppercase());
-    let spoken = format!("Remove {name}");
-    let idle = move || row.with(|row| row.as_ref().is_none_or(Row::is_over));
-    let remove = move |_: ev::MouseEvent| {
-        page.forget(place.kind.file_type);
-        place.clear();
-        if let Some(input) = place.input.get_untracked() {
-            drop(input.focus());
-        }
-    };
-    view! {
-        <div class="file">
-            <span class="thumb" aria-hidden="true" data-badge=badge>
-                {thumbnail.map(|url| view! { <img src=url alt="" on:error=hide /> })}
-            </span>
-            <div class="name">
-                <p class="file-name">{name}</p>
-                <p class="file-size">{size(bytes)}</p>
-            </div>
-            <div class="file-actions" hidden=move || !idle()>
-                <label class="button" for=field id=format!("{field}-choose")>"Change"</label>
-                <button type="button" class="remove" aria-label=spoken on:click=remove>
-                    "\u{d7}"
-                </button>
-            </div>
-        </div>
-    }
-    .into_any()
-}
-
-/// What can be done once a file has ended.
-fn ending(page: Page, row: Memo<Option<Row>>) -> Option<AnyView> {
-    let row = row.get()?;
-    match look(&row) {
-        Look::Stored => row.key().map(|key| stored_key(key.to_owned())),
-        Look::Failed | Look::Cancelled => Some(
-            view! {
-                <button type="button" class="button retry" on:click=move |_| page.start()>
-                    {if look(&row) == Look::Failed { "Try again" } else { "Upload again" }}
-                </button>
-            }
-            .into_any(),
-        ),
-        Look::Running | Look::Waiting => None,
+    let running = page.with_row(place.kind, |row| row.map(look));
+    match running {
+        Some(look) => look.name(),
+        None if place.chosen.with(Option::is_some) => "chosen",
+        None => "empty",
     }
 }
 
-fn stored_key(key: String) -> AnyView {
-    let copied = RwSignal::new(false);
-    let text = key.clone();
-    let copy = move |_: ev::MouseEvent| {
-        drop(window().navigator().clipboard().write_text(&text));
-        copied.set(true);
-    };
-    view! {
-        <div class="key">
-            <code>{key}</code>
-            // Clipboards are for secure contexts only.
-            {window().is_secure_context().then(|| view! {
-                <button type="button" class="button" on:click=copy>
-                    {move || if copied.get() { "Copied" } else { "Copy key" }}
-                </button>
-            })}
-        </div>
-    }
-    .into_any()
+/// What stands where a picture would: the end of the name.
+fn badge(name: &str) -> String {
+    let end = name.rsplit_once('.').map_or("", |(_, end)| end);
+    end.chars().take(4).collect::<String>().to_ascii_uppercase()
 }
 
-/// A picture that this browser cannot show gives way to the badge behind it.
-fn hide(event: ev::ErrorEvent) {
-    if let Some(image) = event.target().and_then(|target| target.dyn_into::<web_sys::Element>().ok()) {
-        image.remove();
+fn copy_label(copied: bool) -> String {
+    if copied { "Copied" } else { "Copy key" }.to_owned()
+}
+
+/// Clipboards are for secure contexts only; elsewhere the key can be marked by hand.
+fn copy(place: Place, key: &str) {
+    if window().is_secure_context() {
+        drop(window().navigator().clipboard().write_text(key));
+        place.copied.set(true);
     }
 }
 
 /// Leaving a child of the card for another is no leaving.
 fn stays_inside(event: &DragEvent) -> bool {
-    let card = event.current_target().and_then(|target| target.dyn_into::<Node>().ok());
-    let to = event.related_target().and_then(|target| target.dyn_into::<Node>().ok());
-    card.is_some_and(|card| card.contains(to.as_ref()))
-}
-
-/// Whether an input holds anything: files chosen before the page was awake.
-#[must_use]
-pub fn holds_file(input: &HtmlInputElement) -> bool {
-    input.files().is_some_and(|files| files.length() > 0)
+    let card = event
+        .current_target()
+        .and_then(|target| target.dyn_into::<Node>().ok());
+    let to = event
+        .related_target()
+        .and_then(|target| target.dyn_into::<Node>().ok());
+    to.is_some() && card.is_some_and(|card| card.contains(to.as_ref()))
 }

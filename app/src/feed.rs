@@ -101,7 +101,7 @@ impl Feed {
         while let Some(event) = events.next().await {
             match event {
                 Event::Frame(text) => {
-                    if let Some(message) = json::read(&text) {
+                    if let Some(message) = json::file_message(&text) {
                         on_message(message);
                     }
                 }

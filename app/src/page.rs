@@ -7,11 +7,11 @@ use leptos::ev;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
-use crate::captions::{Look, Spoken, announcement, look};
+use crate::captions::{Spoken, announcement, button, summary, title};
 use crate::card::{Card, Place};
 use crate::feed::Feed;
 use crate::send::{self, Chosen, bytes_of};
-use crate::sentences::{Kind, Refusal, duration, nothing_chosen, noun};
+use crate::sentences::{Kind, nothing_chosen};
 use crate::transfers::{PostEnd, Row, Transfers};
 use crate::wire::{FileMessage, FileType};
 
@@ -54,19 +54,25 @@ impl Session {
 
 /// How long the server may take to confirm a cancel, and to tell how a broken POST ended.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a cancelled POST may take to answer; the answer has the key of what was stored before.
+const FAREWELL: Duration = Duration::from_secs(1);
 /// A second press this soon is a double click on Upload and no wish to cancel.
 const DOUBLE_CLICK_MS: f64 = 500.0;
+
+/// A piece of the view that follows the signals it reads. Boxed, so that a view is compiled once
+/// for all texts and once for all flags: each closure type of its own would cost the page 1 kB.
+pub type Live<T> = Box<dyn Fn() -> T + Send>;
 
 /// Everything the cards share.
 #[derive(Clone, Copy)]
 pub struct Page {
     places: [Place; 2],
     transfers: RwSignal<Transfers>,
-    rows: [Memo<Option<Row>>; 2],
     feed: Feed,
     client_id: StoredValue<String>,
     /// Ends the POST under way.
     abort: StoredValue<Option<oneshot::Sender<()>>>,
+    /// When Upload was last pressed, in ms; tells one upload from the next.
     pressed_at: StoredValue<f64>,
     awake: RwSignal<bool>,
     status: RwSignal<String>,
@@ -75,13 +81,9 @@ pub struct Page {
 
 impl Page {
     fn new(session: &Session) -> Self {
-        let transfers = RwSignal::new(Transfers::default());
         Self {
             places: FileType::ALL.map(|file_type| Place::new(session.kind(file_type))),
-            transfers,
-            rows: FileType::ALL.map(|file_type| {
-                Memo::new(move |_| transfers.with(|transfers| transfers.row(file_type).cloned()))
-            }),
+            transfers: RwSignal::new(Transfers::default()),
             feed: Feed::new(),
             client_id: StoredValue::new(session.client_id.clone()),
             abort: StoredValue::new(None),
@@ -92,14 +94,16 @@ impl Page {
         }
     }
 
-    #[must_use]
-    pub fn row(self, file_type: FileType) -> Memo<Option<Row>> {
-        self.rows[usize::from(file_type == FileType::MsaImgs)]
+    /// Reads one file's row, and again whenever it changes.
+    pub fn with_row<T>(self, kind: Kind, read: impl FnOnce(Option<&Row>) -> T) -> T {
+        self.transfers
+            .with(|transfers| read(transfers.row(kind.file_type)))
     }
 
     /// The last result of a file makes room for another choice.
-    pub fn forget(self, file_type: FileType) {
-        self.transfers.update(|transfers| transfers.forget(file_type));
+    pub fn forget(self, kind: Kind) {
+        self.transfers
+            .update(|transfers| transfers.forget(kind.file_type));
     }
 
     /// Runs once, in the browser, when the page has come alive.
@@ -111,25 +115,34 @@ impl Page {
             }
         }
         // A file that misses the card must not replace the page.
-        drop(window_event_listener(ev::dragover, |event| event.prevent_default()));
-        drop(window_event_listener(ev::drop, |event| event.prevent_default()));
-        self.feed.watch(&self.client_id.get_value(), move |message| self.fold(message));
+        let _ = window_event_listener(ev::dragover, |event| event.prevent_default());
+        let _ = window_event_listener(ev::drop, |event| event.prevent_default());
+        self.feed
+            .watch(&self.client_id.get_value(), move |message| {
+                self.fold(message)
+            });
     }
 
     fn fold(self, message: FileMessage) {
-        self.change(|transfers| transfers.fold(message));
-        self.finish_cancel();
+        self.change(|transfers| {
+            transfers.fold(message);
+        });
+        let cancelled =
+            |transfers: &Transfers| !transfers.is_running() && transfers.was_cancelled();
+        if self.transfers.with_untracked(cancelled) {
+            self.abort_after(FAREWELL);
+        }
     }
 
     /// Changes the rows and says aloud what is worth it.
-    fn change<T>(self, change: impl FnOnce(&mut Transfers) -> T) {
-        let before = self.rows_now();
-        self.transfers.update(|transfers| {
-            change(transfers);
-        });
-        let after = self.rows_now();
-        for ((file_type, before), after) in FileType::ALL.into_iter().zip(before).zip(after) {
-            match announcement(file_type, before.as_ref(), after.as_ref()) {
+    fn change(self, change: impl FnOnce(&mut Transfers)) {
+        let before = self.transfers.get_untracked();
+        self.transfers.update(change);
+        for file_type in FileType::ALL {
+            let after = |transfers: &Transfers| {
+                announcement(file_type, before.row(file_type), transfers.row(file_type))
+            };
+            match self.transfers.with_untracked(after) {
                 Some(Spoken::Status(text)) => self.status.set(text),
                 Some(Spoken::Alert(text)) => self.alert.set(text),
                 None => {}
@@ -137,29 +150,34 @@ impl Page {
         }
     }
 
-    fn rows_now(self) -> [Option<Row>; 2] {
-        self.transfers
-            .with_untracked(|transfers| FileType::ALL.map(|file_type| transfers.row(file_type).cloned()))
-    }
-
     /// Chosen and not yet stored: what a press of Upload sends.
     fn pending(self) -> Vec<Chosen> {
-        let rows = self.rows_now();
-        let open = self.places.into_iter().zip(rows);
-        open.filter(|(_, row)| !row.as_ref().is_some_and(Row::is_stored))
-            .filter_map(|(place, _)| {
-                let file_type = place.kind.file_type;
-                Some(Chosen { file_type, file: place.file()? })
+        let chosen = self
+            .places
+            .into_iter()
+            .filter(|place| !self.is_stored(*place));
+        chosen
+            .filter_map(|place| {
+                Some(Chosen {
+                    file_type: place.kind.file_type,
+                    file: place.file()?,
+                })
             })
             .collect()
     }
 
+    fn is_stored(self, place: Place) -> bool {
+        self.with_row(place.kind, |row| row.is_some_and(Row::is_stored))
+    }
+
+    /// The one button: Upload, Cancel, or room for more.
     fn press(self) {
-        let now = js_sys::Date::now();
-        let running = self.transfers.with_untracked(Transfers::is_running);
-        let stored = self.rows_now().iter().flatten().any(Row::is_stored);
+        let since = js_sys::Date::now() - self.pressed_at.get_value();
+        let (running, stored) = self
+            .transfers
+            .with_untracked(|transfers| (transfers.is_running(), transfers.stored() > 0));
         if running {
-            if now - self.pressed_at.get_value() > DOUBLE_CLICK_MS {
+            if since > DOUBLE_CLICK_MS {
                 self.cancel();
             }
         } else if stored && self.pending().is_empty() {
@@ -174,13 +192,17 @@ impl Page {
         if self.transfers.with_untracked(Transfers::is_running) {
             return;
         }
-        self.pressed_at.set_value(js_sys::Date::now());
         let files = self.pending();
         if files.is_empty() {
             self.refuse_empty();
             return;
         }
-        let sizes: Vec<_> = files.iter().map(|chosen| (chosen.file_type, bytes_of(&chosen.file))).collect();
+        let press = js_sys::Date::now();
+        self.pressed_at.set_value(press);
+        let sizes = files
+            .iter()
+            .map(|chosen| (chosen.file_type, bytes_of(&chosen.file)));
+        let sizes: Vec<_> = sizes.collect();
         self.change(|transfers| transfers.begin(&sizes));
         let (abort, aborted) = oneshot::channel();
         self.abort.set_value(Some(abort));
@@ -188,29 +210,31 @@ impl Page {
         spawn_local(async move {
             match send::post(&files, &client_id, aborted).await {
                 // The socket may still tell how it really ended.
-                PostEnd::Lost => {
-                    set_timeout(move || self.settle(PostEnd::Lost), PATIENCE);
-                }
-                end => self.settle(end),
+                PostEnd::Lost => set_timeout(move || self.settle(press, PostEnd::Lost), PATIENCE),
+                end => self.settle(press, end),
             }
         });
     }
 
     fn refuse_empty(self) {
-        let Refusal { sentence, .. } = nothing_chosen();
-        self.alert.set(sentence);
-        for place in self.places {
-            if place.refusal.with_untracked(Option::is_none) {
-                place.refusal.set(Some(nothing_chosen()));
-            }
+        let refusal = nothing_chosen();
+        self.alert.set(refusal.sentence.clone());
+        // What is refused already says why.
+        if self
+            .places
+            .iter()
+            .all(|place| place.refusal.with_untracked(Option::is_none))
+        {
+            self.places[0].refusal.set(Some(refusal));
         }
-        if let Some(input) = self.places[0].input.get_untracked() {
-            drop(input.focus());
-        }
+        self.places[0].focus();
     }
 
-    fn settle(self, end: PostEnd) {
-        self.change(|transfers| transfers.settle(end));
+    /// The end of the POST, unless another one has begun since.
+    fn settle(self, press: f64, end: PostEnd) {
+        if self.pressed_at.get_value().total_cmp(&press).is_eq() {
+            self.change(|transfers| transfers.settle(end));
+        }
     }
 
     /// Tells the server; the request is dropped only when it has confirmed, or not in time.
@@ -219,128 +243,54 @@ impl Page {
             return;
         }
         self.transfers.update(Transfers::cancel);
-        let upload_id = self.transfers.with_untracked(|transfers| transfers.upload_id().map(str::to_owned));
-        let Some(upload_id) = upload_id else {
-            self.abort();
-            return;
-        };
-        if !self.feed.cancel(&upload_id) {
-            send::delete(&upload_id);
-        }
-        set_timeout(
-            move || {
-                let same = self.transfers.with_untracked(|transfers| {
-                    transfers.is_cancelling() && transfers.upload_id() == Some(&upload_id)
-                });
-                if same {
-                    self.abort();
-                }
-            },
-            PATIENCE,
-        );
-    }
-
-    /// Once every file has its end there is nothing left to send.
-    fn finish_cancel(self) {
-        if !self.transfers.with_untracked(Transfers::is_running)
-            && self.rows_now().iter().flatten().any(|row| row.code() == Some("cancelled"))
+        match self
+            .transfers
+            .with_untracked(|transfers| transfers.upload_id().map(str::to_owned))
         {
-            self.abort();
+            Some(upload_id) => {
+                if !self.feed.cancel(&upload_id) {
+                    send::delete(&upload_id);
+                }
+                self.abort_after(PATIENCE);
+            }
+            None => self.abort_after(Duration::ZERO),
         }
     }
 
-    fn abort(self) {
-        self.abort.update_value(|abort| {
-            let _ = abort.take().map(|abort| abort.send(()));
-        });
+    /// Whoever calls first sets the time; the sender is this upload's, so no later one is hit.
+    fn abort_after(self, time: Duration) {
+        if let Some(abort) = self.abort.try_update_value(Option::take).flatten() {
+            set_timeout(
+                move || {
+                    let _ = abort.send(());
+                },
+                time,
+            );
+        }
     }
 
     /// Room for two more files.
     fn clear(self) {
         for place in self.places {
             place.clear();
-            self.forget(place.kind.file_type);
+            self.forget(place.kind);
         }
-        if let Some(input) = self.places[0].input.get_untracked() {
-            drop(input.focus());
-        }
+        self.places[0].focus();
     }
 
-    fn button(self) -> &'static str {
-        let (running, cancelling) =
-            self.transfers.with(|transfers| (transfers.is_running(), transfers.is_cancelling()));
-        if cancelling {
-            return "Cancelling";
-        }
-        if running {
-            return "Cancel";
-        }
-        let stored = |row: &Memo<Option<Row>>| row.with(|row| row.as_ref().is_some_and(Row::is_stored));
-        let done = self.rows.iter().filter(|row| stored(row)).count();
-        let waiting = self
-            .places
-            .iter()
-            .zip(&self.rows)
-            .any(|(place, row)| place.chosen.with(Option::is_some) && !stored(row));
-        match (waiting, done) {
-            (false, 2) => "Upload two more",
-            (false, 1) => "Upload another",
-            _ => "Upload",
-        }
-    }
-
-    /// "Both stored in 22 s." and its kin; empty while anything moves.
-    fn summary(self) -> String {
-        let rows = self.rows.map(|row| row.get());
-        if rows.iter().flatten().any(|row| !row.is_over()) {
-            return String::new();
-        }
-        match &rows {
-            [Some(document), Some(image)] => summary_of_two(document, image),
-            [Some(row), None] => ended(FileType::DocsFile, row),
-            [None, Some(row)] => ended(FileType::MsaImgs, row),
-            [None, None] => String::new(),
-        }
-    }
-
-    fn title(self) -> String {
-        let looks = self.rows.map(|row| row.with(|row| row.as_ref().map(look)));
-        let any = |wanted| looks.contains(&Some(wanted));
-        if self.transfers.with(Transfers::is_running) {
-            format!("{} % \u{2013} Upload", self.transfers.with(Transfers::percent))
-        } else if any(Look::Failed) {
-            "Failed \u{2013} Upload".to_owned()
-        } else if any(Look::Stored) {
-            "Stored \u{2013} Upload".to_owned()
-        } else {
-            "Upload".to_owned()
-        }
+    /// Whether a press of the button would send something.
+    fn is_waiting(self) -> bool {
+        let waits = |place: &Place| place.chosen.with(Option::is_some) && !self.is_stored(*place);
+        self.places.iter().any(waits)
     }
 
     /// Running, and nobody tells how far.
     fn is_blind(self) -> bool {
         self.transfers.with(Transfers::is_running) && !self.feed.is_connected()
     }
-}
 
-fn summary_of_two(document: &Row, image: &Row) -> String {
-    if !(document.is_stored() && image.is_stored()) {
-        let (document, image) = (ended(FileType::DocsFile, document), ended(FileType::MsaImgs, image));
-        return format!("{document} {image}");
-    }
-    let ended_ms = |row: &Row| row.message.as_ref().map_or(0, |state| state.at_ms);
-    match ended_ms(document).max(ended_ms(image)) {
-        0 => "Both stored.".to_owned(),
-        ms => format!("Both stored in {}.", duration(ms)),
-    }
-}
-
-fn ended(file_type: FileType, row: &Row) -> String {
-    let noun = noun(file_type);
-    match look(row) {
-        Look::Stored => format!("The {noun} is stored."),
-        Look::Cancelled => format!("The {noun} was cancelled."),
-        _ => format!("The {noun} is not stored."),
+    fn about_all<T: 'static>(self, read: fn(&Transfers) -> T) -> Live<T> {
+        Box::new(move || self.transfers.with(read))
     }
 }
 
@@ -348,10 +298,16 @@ fn ended(file_type: FileType, row: &Row) -> String {
 #[component]
 pub fn App(session: Session) -> impl IntoView {
     let page = Page::new(&session);
+    let label: Live<String> =
+        Box::new(move || page.transfers.with(|all| button(all, page.is_waiting())));
+    let awake: Live<bool> = Box::new(move || page.awake.get());
+    let not_blind: Live<bool> = Box::new(move || !page.is_blind());
+    let status: Live<String> = Box::new(move || page.status.get());
+    let alert: Live<String> = Box::new(move || page.alert.get());
     Effect::new(move |_| page.wake());
-    Effect::new(move |_| document().set_title(&page.title()));
+    Effect::new(move |_| document().set_title(&page.transfers.with(title)));
     view! {
-        <main class:awake=move || page.awake.get()>
+        <main data-awake=awake>
             <header>
                 <p class="brand">"Bucket Brigade"</p>
                 <h1>"Upload a document and an image"</h1>
@@ -376,19 +332,19 @@ pub fn App(session: Session) -> impl IntoView {
                     <button
                         type="submit"
                         class="primary"
-                        class:quiet=move || page.transfers.with(Transfers::is_running)
-                        prop:disabled=move || page.transfers.with(Transfers::is_cancelling)
+                        data-running=page.about_all(Transfers::is_running)
+                        disabled=page.about_all(Transfers::is_cancelling)
                     >
-                        {move || page.button()}
+                        {label}
                     </button>
-                    <p class="summary">{move || page.summary()}</p>
+                    <p class="summary">{page.about_all(summary)}</p>
                 </div>
-                <p class="note" hidden=move || !page.is_blind()>
+                <p class="note" hidden=not_blind>
                     "Live progress is not available. The upload is still running."
                 </p>
             </form>
-            <p class="unseen" role="status">{move || page.status.get()}</p>
-            <p class="unseen" role="alert">{move || page.alert.get()}</p>
+            <p class="unseen" role="status">{status}</p>
+            <p class="unseen" role="alert">{alert}</p>
         </main>
     }
 }

@@ -11,7 +11,7 @@ use web_sys::{File, FormData, XmlHttpRequest};
 
 use crate::json;
 use crate::transfers::PostEnd;
-use crate::wire::{CLIENT_ID_HEADER, FileType, Problem, UploadAnswer};
+use crate::wire::{CLIENT_ID_HEADER, FileType};
 
 /// A file and the place in the form that it was chosen for.
 pub struct Chosen {
@@ -84,9 +84,9 @@ fn read_answer(request: &XmlHttpRequest) -> PostEnd {
     let status = request.status().unwrap_or(0);
     let body = request.response_text().ok().flatten().unwrap_or_default();
     if status == 200
-        && let Some(answer) = json::read::<UploadAnswer>(&body)
+        && let Some(answer) = json::upload_answer(&body)
     {
         return PostEnd::Stored(answer);
     }
-    json::read::<Problem>(&body).map_or(PostEnd::Lost, PostEnd::Refused)
+    json::problem(&body).map_or(PostEnd::Lost, PostEnd::Refused)
 }

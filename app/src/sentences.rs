@@ -36,6 +36,15 @@ impl Kind {
         }
     }
 
+    /// As the wire calls the file.
+    #[must_use]
+    pub const fn wire_name(self) -> &'static str {
+        match self.file_type {
+            FileType::DocsFile => "docs_file",
+            FileType::MsaImgs => "msa_imgs",
+        }
+    }
+
     /// For the input's `accept`.
     #[must_use]
     pub const fn accept(self) -> &'static str {
@@ -125,16 +134,28 @@ pub fn too_many(kind: Kind, count: u32) -> Refusal {
     refusal(format!("Choose one {}.", kind.noun()), format!("You dropped {count}."))
 }
 
+/// Whether a failed file may be stored all the same, as far as the page can know.
+#[must_use]
+pub fn is_open(code: &str, outcome: Option<Outcome>) -> bool {
+    match outcome {
+        Some(Outcome::Unknown) => true,
+        Some(_) => false,
+        None => matches!(
+            code,
+            CONNECTION_LOST | UNCONFIRMED | "storage_unreachable" | "storage_timeout"
+        ),
+    }
+}
+
 /// What to do about a failed file, and whether any of it is stored: the one question people have.
 ///
 /// `outcome` is what the answer of the POST said; without it a store that could not be reached
 /// leaves that question open.
 #[must_use]
 pub fn advice(code: &str, outcome: Option<Outcome>, reference: &str) -> String {
-    let unsure = matches!(code, "storage_unreachable" | "storage_timeout") && outcome.is_none();
     let stored = match outcome {
         Some(Outcome::Unknown) => "It is not known whether it was stored. ",
-        _ if unsure || matches!(code, CONNECTION_LOST | UNCONFIRMED) => "",
+        _ if is_open(code, outcome) => "",
         _ => "Nothing was stored. ",
     };
     let fix = match code {

@@ -187,6 +187,32 @@ impl Transfers {
         self.rows.iter().flatten().any(|row| !row.is_over())
     }
 
+    /// How many files are stored.
+    #[must_use]
+    pub fn stored(&self) -> usize {
+        self.rows
+            .iter()
+            .flatten()
+            .filter(|row| row.is_stored())
+            .count()
+    }
+
+    /// Whether a file ended by a cancel.
+    #[must_use]
+    pub fn was_cancelled(&self) -> bool {
+        self.rows
+            .iter()
+            .flatten()
+            .any(|row| row.code() == Some("cancelled"))
+    }
+
+    /// Whether the server has every byte and goes on without this page.
+    #[must_use]
+    pub fn is_received(&self) -> bool {
+        let has_all = |row: &Row| row.is_over() || row.status() == Some(Status::Processing);
+        self.is_running() && self.rows.iter().flatten().all(has_all)
+    }
+
     /// Percent of all files together, and at most 99 until every one is stored.
     #[must_use]
     pub fn percent(&self) -> u8 {
@@ -283,6 +309,18 @@ impl Row {
     #[must_use]
     pub fn is_stored(&self) -> bool {
         self.status() == Some(Status::Completed)
+    }
+
+    /// What the answer of the POST said became of it.
+    #[must_use]
+    pub fn told(&self) -> Option<Outcome> {
+        self.outcome.as_ref().map(|outcome| outcome.outcome)
+    }
+
+    /// Id of the upload whose message this is.
+    #[must_use]
+    pub fn upload_id(&self) -> Option<&str> {
+        self.message.as_ref().map(|state| state.upload_id.as_str())
     }
 
     /// The error's code, once failed.

@@ -265,7 +265,6 @@ fn the_words_name_the_state() {
         state.status = Status::Processing;
     });
     assert_eq!(last.headline, "99 % \u{2013} checking with storage");
-    assert!(say(|state| state.status = Status::Processing).detail.contains("leave this page"));
     let slow = say(|state| state.waiting = Some(Waiting::Storage));
     assert_eq!(slow.headline, "66 % \u{2013} storage is slow");
     let again = say(|state| {
@@ -273,6 +272,34 @@ fn the_words_name_the_state() {
         state.waiting = Some(Waiting::Retry);
     });
     assert_eq!(again.headline, "66 % \u{2013} part 4 did not arrive in storage, trying again (attempt 2)");
+}
+
+#[test]
+fn whoever_has_sent_everything_may_leave() {
+    let mut transfers = Transfers::default();
+    transfers.begin(&[(DOCUMENT, TOTAL), (FileType::MsaImgs, 10)]);
+    transfers.fold(FileMessage {
+        status: Status::Processing,
+        ..message(5)
+    });
+    assert!(!transfers.is_received(), "the image is still coming");
+    let file_type = FileType::MsaImgs;
+    transfers.fold(FileMessage {
+        status: Status::Processing,
+        file_type,
+        ..message(5)
+    });
+    assert!(transfers.is_received());
+    transfers.fold(completed(6));
+    assert!(transfers.is_received());
+    transfers.fold(FileMessage {
+        file_type,
+        ..completed(6)
+    });
+    assert!(
+        !transfers.is_received(),
+        "it has ended: there is nothing left to say"
+    );
 }
 
 #[test]
