@@ -1,9 +1,10 @@
-//! The browser's entry point: takes over the page that the server rendered.
+//! The WASM entry point.
 
-use wasm_bindgen::prelude::wasm_bindgen;
+use app::{App, Session};
+use leptos::prelude::*;
 
-/// Called by the module script in the page's head, once the WASM is there.
-#[wasm_bindgen]
+/// Brings the server's page to life.
+#[wasm_bindgen::prelude::wasm_bindgen]
 pub fn hydrate() {
-    leptos::mount::hydrate_body(app::App);
+    leptos::mount::hydrate_body(|| view! { <App session=Session::from_document() /> });
 }

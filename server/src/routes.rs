@@ -100,7 +100,7 @@ async fn upload(State(server): State<Server>, headers: HeaderMap, body: Body) ->
     };
     let failed = answer.is_err();
     let mut response = match answer {
-        answer if wants_html(&headers) => server.pages.result_page(answer),
+        answer if wants_html(&headers) => server.pages.result_page(&answer),
         Ok(answer) => Json(answer).into_response(),
         Err(problem) => problem_response(&problem),
     };

@@ -18,6 +18,7 @@ const MAX_ACTIVE: usize = 8;
 pub struct FileState {
     file_type: FileType,
     started: Instant,
+    ended: Option<Instant>,
     status: Status,
     failure: Option<Failure>,
     key: Option<String>,
@@ -61,6 +62,7 @@ impl FileState {
         Self {
             file_type,
             started,
+            ended: None,
             status: Status::Buffering,
             failure: None,
             key: None,
@@ -170,7 +172,7 @@ impl FileState {
         self.key = Some(key);
         self.running.clear();
         self.status = Status::Completed;
-        self.touch();
+        self.end();
     }
 
     /// The file is not stored. The first failure stands.
@@ -181,7 +183,7 @@ impl FileState {
         self.failure = Some(failure);
         self.running.clear();
         self.status = Status::Error;
-        self.touch();
+        self.end();
     }
 
     /// When this state turns into one that waits, if nothing moves until then.
@@ -210,6 +212,7 @@ impl FileState {
     /// Tells the state, under a new sequence number.
     pub fn message(&mut self, upload_id: &str, now: Instant, waiting_after: Duration) -> FileMessage {
         self.seq += 1;
+        let at = self.ended.unwrap_or(now).saturating_duration_since(self.started);
         let spelled = self.parts.is_none_or(|parts| parts <= MAX_PART_STATES)
             && self.states.len() <= MAX_PART_STATES as usize;
         let active = self.running.iter().take(MAX_ACTIVE).map(|(part, running)| ActivePart {
@@ -235,7 +238,7 @@ impl FileState {
             active: active.collect(),
             waiting: self.waiting(now, waiting_after),
             retries: self.retries,
-            at_ms: u64::try_from(now.saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX),
+            at_ms: u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
             code: self.failure.map(|failure| failure.code().to_owned()),
             key: None,
         }
@@ -282,6 +285,11 @@ impl FileState {
             self.states.resize(index + 1, PartState::Empty);
         }
         self.states[index] = state;
+    }
+
+    fn end(&mut self) {
+        self.touch();
+        self.ended = Some(self.moved);
     }
 
     fn touch(&mut self) {

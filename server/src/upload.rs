@@ -133,12 +133,12 @@ impl Uploads {
             }
             Err(refusal) => (Err(refusal), None),
         };
-        let is_whole = ended.is_ok();
+        let (is_whole, files) = (ended.is_ok(), upload.files.len());
         let settled = upload.settle(ended).await;
         tracing::info!(
             upload.id = upload.progress.id().short(),
             upload.code = settled.as_ref().map_or_else(|problem| problem.code.as_str(), |_| "stored"),
-            upload.files = upload.files.len(),
+            upload.files = files,
             "upload ended"
         );
         // Nobody may be there to read it.
