@@ -122,11 +122,8 @@ pub fn paint(kind: Kind, row: &Row) {
     let state = row.message.as_ref();
     let number = |read: fn(&FileMessage) -> u64| state.map_or(0, read);
     let total = state.and_then(|state| state.total).unwrap_or(row.size);
-    let (received, sent, stored) = (
-        number(|state| state.received),
-        number(|state| state.sent),
-        number(|state| state.stored),
-    );
+    let (received, sent, stored) =
+        (number(|state| state.received), number(|state| state.sent), number(|state| state.stored));
     let progress = number(|state| u64::from(state.progress));
     write(&bars, "data-look", look(row).name());
     write(&bars, "data-received", &received.to_string());
@@ -134,11 +131,7 @@ pub fn paint(kind: Kind, row: &Row) {
     write(&bars, "data-stored", &stored.to_string());
     write(&bars, "data-total", &total.to_string());
     write(&bars, "data-progress", &progress.to_string());
-    write(
-        &bars,
-        "data-status",
-        state.map_or("starting", |state| status_word(state.status)),
-    );
+    write(&bars, "data-status", state.map_or("starting", |state| status_word(state.status)));
     if let Some(fill) = find(&bars, ".thin > .fill") {
         style(&fill, "inline-size", &percent(share(received, total)));
     }
@@ -161,10 +154,7 @@ pub fn paint(kind: Kind, row: &Row) {
 fn paint_lane(lane: &Element, parts: &[Segment]) {
     let shown = lane.children();
     for place in (parts.len()..shown.length() as usize).rev() {
-        if let Some(surplus) = u32::try_from(place)
-            .ok()
-            .and_then(|place| shown.item(place))
-        {
+        if let Some(surplus) = u32::try_from(place).ok().and_then(|place| shown.item(place)) {
             surplus.remove();
         }
     }
@@ -209,11 +199,7 @@ fn storage_lane(row: &Row, total: u64) -> Vec<Segment> {
     let Some(state) = &row.message else {
         return Vec::new();
     };
-    let whole = |bytes, state, filled| Segment {
-        bytes,
-        state,
-        filled,
-    };
+    let whole = |bytes, state, filled| Segment { bytes, state, filled };
     if state.status == Status::Completed {
         return vec![whole(total, PartState::Stored, 10_000)];
     }
@@ -222,11 +208,7 @@ fn storage_lane(row: &Row, total: u64) -> Vec<Segment> {
         return parts;
     }
     // Solid what is stored, hatched what is on its way: one plain fill each, side by side.
-    let sent = if state.status == Status::Error {
-        state.stored
-    } else {
-        state.sent
-    };
+    let sent = if state.status == Status::Error { state.stored } else { state.sent };
     let mut fills = vec![
         whole(state.stored, PartState::Stored, 10_000),
         whole(sent.saturating_sub(state.stored), PartState::Sent, 10_000),

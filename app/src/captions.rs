@@ -200,11 +200,7 @@ pub fn summary(all: &Transfers) -> String {
         // True because the transfer runs in a task of the server's own.
         let may_leave = all.is_received() && !all.is_cancelling();
         let text = "Everything is received: you can leave this page now.";
-        return if may_leave {
-            text.to_owned()
-        } else {
-            String::new()
-        };
+        return if may_leave { text.to_owned() } else { String::new() };
     }
     match FileType::ALL.map(|file_type| all.row(file_type)) {
         [Some(document), Some(image)] if all.stored() == 2 => both_stored(document, image),

@@ -140,10 +140,7 @@ pub fn is_open(code: &str, outcome: Option<Outcome>) -> bool {
     match outcome {
         Some(Outcome::Unknown) => true,
         Some(_) => false,
-        None => matches!(
-            code,
-            CONNECTION_LOST | UNCONFIRMED | "storage_unreachable" | "storage_timeout"
-        ),
+        None => matches!(code, CONNECTION_LOST | UNCONFIRMED | "storage_unreachable" | "storage_timeout"),
     }
 }
 

@@ -190,20 +190,13 @@ impl Transfers {
     /// How many files are stored.
     #[must_use]
     pub fn stored(&self) -> usize {
-        self.rows
-            .iter()
-            .flatten()
-            .filter(|row| row.is_stored())
-            .count()
+        self.rows.iter().flatten().filter(|row| row.is_stored()).count()
     }
 
     /// Whether a file ended by a cancel.
     #[must_use]
     pub fn was_cancelled(&self) -> bool {
-        self.rows
-            .iter()
-            .flatten()
-            .any(|row| row.code() == Some("cancelled"))
+        self.rows.iter().flatten().any(|row| row.code() == Some("cancelled"))
     }
 
     /// Whether the server has every byte and goes on without this page.

@@ -278,28 +278,15 @@ fn the_words_name_the_state() {
 fn whoever_has_sent_everything_may_leave() {
     let mut transfers = Transfers::default();
     transfers.begin(&[(DOCUMENT, TOTAL), (FileType::MsaImgs, 10)]);
-    transfers.fold(FileMessage {
-        status: Status::Processing,
-        ..message(5)
-    });
+    transfers.fold(FileMessage { status: Status::Processing, ..message(5) });
     assert!(!transfers.is_received(), "the image is still coming");
     let file_type = FileType::MsaImgs;
-    transfers.fold(FileMessage {
-        status: Status::Processing,
-        file_type,
-        ..message(5)
-    });
+    transfers.fold(FileMessage { status: Status::Processing, file_type, ..message(5) });
     assert!(transfers.is_received());
     transfers.fold(completed(6));
     assert!(transfers.is_received());
-    transfers.fold(FileMessage {
-        file_type,
-        ..completed(6)
-    });
-    assert!(
-        !transfers.is_received(),
-        "it has ended: there is nothing left to say"
-    );
+    transfers.fold(FileMessage { file_type, ..completed(6) });
+    assert!(!transfers.is_received(), "it has ended: there is nothing left to say");
 }
 
 #[test]
