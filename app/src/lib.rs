@@ -1,3 +1,25 @@
 //! What browser and server share, and all that the browser shows.
+//!
+//! Modules in the order of an upload: the wire's types, a file's row folded from them and its
+//! words, what talks to the server, what is seen, and the documents the server wraps it in.
 
 pub mod wire;
+
+pub mod transfers;
+
+pub mod captions;
+pub mod sentences;
+
+mod json;
+
+pub mod feed;
+pub mod send;
+
+pub mod bars;
+pub mod card;
+pub mod page;
+
+pub mod document;
+
+pub use document::{PageConfig, page_html, result_html, result_page, shell};
+pub use page::{App, Session};

@@ -19,8 +19,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("http://{}", listener.local_addr()?);
     let forever = CancellationToken::new();
-    store
-        .serve(listener, "brigade", "brigade-secret", forever)
-        .await;
+    store.serve(listener, "brigade", "brigade-secret", forever).await;
     Ok(())
 }

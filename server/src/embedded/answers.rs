@@ -2,10 +2,10 @@
 
 use http::HeaderMap;
 use s3s::dto::{
-    Checksum, ChecksumType, CommonPrefix, CompletedPart, CopyObjectInput,
-    CreateMultipartUploadInput, ETag, ETagCondition, EncodingType, GetObjectInput, GetObjectOutput,
-    HeadObjectInput, HeadObjectOutput, IfModifiedSince, IfUnmodifiedSince, Object as ListedObject,
-    Part, PutObjectInput, Timestamp, UploadPartCopyInput, UploadPartInput,
+    Checksum, ChecksumType, CommonPrefix, CompletedPart, CopyObjectInput, CreateMultipartUploadInput, ETag,
+    ETagCondition, EncodingType, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput,
+    IfModifiedSince, IfUnmodifiedSince, Object as ListedObject, Part, PutObjectInput, Timestamp,
+    UploadPartCopyInput, UploadPartInput,
 };
 use s3s::{S3Request, S3Result, s3_error};
 
@@ -117,10 +117,7 @@ impl Claims {
     fn kept(self, headers: &HeaderMap) -> S3Result<Self> {
         let promised = headers.contains_key("x-amz-sdk-checksum-algorithm");
         if promised && self.trailing.is_empty() && self.checksums.is_empty() {
-            return Err(s3_error!(
-                InvalidRequest,
-                "x-amz-sdk-checksum-algorithm is there, but no checksum."
-            ));
+            return Err(s3_error!(InvalidRequest, "x-amz-sdk-checksum-algorithm is there, but no checksum."));
         }
         Ok(self)
     }
@@ -235,10 +232,7 @@ impl ReadConditions {
 
 impl Conditions {
     pub fn new(if_match: Option<ETagCondition>, if_none_match: Option<ETagCondition>) -> Self {
-        Self {
-            if_match,
-            if_none_match,
-        }
+        Self { if_match, if_none_match }
     }
 }
 
@@ -366,9 +360,7 @@ impl Encode {
     }
 
     pub fn prefixes(&self, prefixes: &[String]) -> Option<Vec<CommonPrefix>> {
-        let prefix = |p: &String| CommonPrefix {
-            prefix: Some(self.text(p)),
-        };
+        let prefix = |p: &String| CommonPrefix { prefix: Some(self.text(p)) };
         Some(prefixes.iter().map(prefix).collect())
     }
 }
@@ -382,10 +374,7 @@ mod tests {
     #[test]
     fn the_transport_is_no_encoding_of_the_object() {
         assert_eq!(without_transport("aws-chunked"), None);
-        assert_eq!(
-            without_transport("gzip, aws-chunked").as_deref(),
-            Some("gzip")
-        );
+        assert_eq!(without_transport("gzip, aws-chunked").as_deref(), Some("gzip"));
         assert_eq!(without_transport("AWS-chunked,br").as_deref(), Some("br"));
         assert_eq!(without_transport(""), None);
     }
@@ -407,60 +396,15 @@ mod tests {
         let none = ReadConditions::default;
         use s3s::S3ErrorCode::{NotModified, PreconditionFailed};
         assert_eq!(code(none()), None);
+        assert_eq!(code(ReadConditions { if_match: tag("abc"), ..none() }), None);
+        assert_eq!(code(ReadConditions { if_match: tag("x"), ..none() }), Some(PreconditionFailed));
+        assert_eq!(code(ReadConditions { if_none_match: tag("abc"), ..none() }), Some(NotModified));
+        assert_eq!(code(ReadConditions { if_none_match: tag("x"), ..none() }), None);
+        assert_eq!(code(ReadConditions { if_modified_since: Some(at("1000")), ..none() }), Some(NotModified));
+        assert_eq!(code(ReadConditions { if_modified_since: Some(at("999")), ..none() }), None);
+        assert_eq!(code(ReadConditions { if_unmodified_since: Some(at("1000")), ..none() }), None);
         assert_eq!(
-            code(ReadConditions {
-                if_match: tag("abc"),
-                ..none()
-            }),
-            None
-        );
-        assert_eq!(
-            code(ReadConditions {
-                if_match: tag("x"),
-                ..none()
-            }),
-            Some(PreconditionFailed)
-        );
-        assert_eq!(
-            code(ReadConditions {
-                if_none_match: tag("abc"),
-                ..none()
-            }),
-            Some(NotModified)
-        );
-        assert_eq!(
-            code(ReadConditions {
-                if_none_match: tag("x"),
-                ..none()
-            }),
-            None
-        );
-        assert_eq!(
-            code(ReadConditions {
-                if_modified_since: Some(at("1000")),
-                ..none()
-            }),
-            Some(NotModified)
-        );
-        assert_eq!(
-            code(ReadConditions {
-                if_modified_since: Some(at("999")),
-                ..none()
-            }),
-            None
-        );
-        assert_eq!(
-            code(ReadConditions {
-                if_unmodified_since: Some(at("1000")),
-                ..none()
-            }),
-            None
-        );
-        assert_eq!(
-            code(ReadConditions {
-                if_unmodified_since: Some(at("999")),
-                ..none()
-            }),
+            code(ReadConditions { if_unmodified_since: Some(at("999")), ..none() }),
             Some(PreconditionFailed)
         );
     }

@@ -78,12 +78,8 @@ impl Writer {
             .ok()
             .filter(|len| *len <= MAX_RECORD)
             .ok_or_else(|| io::Error::other("the record is too long"))?;
-        let tail = Tail {
-            size: self.size,
-            record_len,
-            record_crc: crc32c(&record),
-            table_crc: crc32c(&table),
-        };
+        let tail =
+            Tail { size: self.size, record_len, record_crc: crc32c(&record), table_crc: crc32c(&table) };
         let end = [table.as_slice(), record.as_slice(), &tail.to_bytes()].concat();
         self.file.write_all(&end)?;
         self.file.sync_all()?;
@@ -139,17 +135,8 @@ impl Reader {
         if crc32c(&table) != tail.table_crc {
             return Err(damaged("the block checksums are damaged"));
         }
-        let table = table
-            .as_chunks::<4>()
-            .0
-            .iter()
-            .map(|c| u32::from_le_bytes(*c))
-            .collect();
-        Ok(Self {
-            file,
-            size: tail.size,
-            table,
-        })
+        let table = table.as_chunks::<4>().0.iter().map(|c| u32::from_le_bytes(*c)).collect();
+        Ok(Self { file, size: tail.size, table })
     }
 
     pub fn size(&self) -> u64 {
@@ -219,15 +206,11 @@ impl Tail {
 
     fn read(file: &mut File) -> io::Result<Self> {
         let length = file.metadata()?.len();
-        let start = length
-            .checked_sub(TAIL as u64)
-            .ok_or_else(|| damaged("the file is too short"))?;
+        let start = length.checked_sub(TAIL as u64).ok_or_else(|| damaged("the file is too short"))?;
         file.seek(SeekFrom::Start(start))?;
         let mut bytes = [0; TAIL];
         file.read_exact(&mut bytes)?;
-        let word = |at: usize| {
-            u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
-        };
+        let word = |at: usize| u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]]);
         let tail = Self {
             size: u64::from(word(0)) | u64::from(word(4)) << 32,
             record_len: word(8),
@@ -242,9 +225,7 @@ impl Tail {
     }
 
     fn file_length(&self) -> Option<u64> {
-        self.size
-            .checked_add(blocks(self.size) * 4)?
-            .checked_add(u64::from(self.record_len) + TAIL as u64)
+        self.size.checked_add(blocks(self.size) * 4)?.checked_add(u64::from(self.record_len) + TAIL as u64)
     }
 }
 
@@ -280,14 +261,8 @@ mod tests {
     fn sealed(bytes: &[u8], step: usize) -> PathBuf {
         let name = path("sealed");
         let mut writer = Writer::create(path("temporary")).expect("a working disk");
-        bytes
-            .chunks(step)
-            .for_each(|c| writer.write(c).expect("a working disk"));
-        writer
-            .seal(&"record")
-            .expect("a working disk")
-            .publish(&name)
-            .expect("a working disk");
+        bytes.chunks(step).for_each(|c| writer.write(c).expect("a working disk"));
+        writer.seal(&"record").expect("a working disk").publish(&name).expect("a working disk");
         name
     }
 
@@ -306,20 +281,15 @@ mod tests {
             let bytes: Vec<u8> = (0..size).map(|i| (i % 251) as u8).collect();
             for step in [1000, BLOCK - 1, BLOCK, 2 * BLOCK + 1] {
                 let path = sealed(&bytes, step);
-                assert_eq!(
-                    read_record::<String>(&path).expect("a working disk"),
-                    "record"
-                );
-                let mut reader = Reader::new(File::open(&path).expect("a working disk"))
-                    .expect("a working disk");
+                assert_eq!(read_record::<String>(&path).expect("a working disk"), "record");
+                let mut reader =
+                    Reader::new(File::open(&path).expect("a working disk")).expect("a working disk");
                 assert_eq!(reader.size(), size as u64);
                 for offset in [0, 1, BLOCK - 1, BLOCK, 2 * BLOCK + 3, size] {
                     for most in [1, BLOCK - 1, BLOCK, 2 * BLOCK, 10 * BLOCK] {
                         let end = size.min(offset + most);
                         let expected = bytes.get(offset..end).unwrap_or_default();
-                        assert!(
-                            reader.read(offset as u64, most).expect("a working disk") == expected
-                        );
+                        assert!(reader.read(offset as u64, most).expect("a working disk") == expected);
                     }
                 }
                 fs::remove_file(path).expect("a working disk");
@@ -335,10 +305,7 @@ mod tests {
         let noticed = |content: &[u8]| {
             fs::write(&path, content).expect("a working disk");
             let faults = [read_all(&path).err(), read_record::<String>(&path).err()];
-            faults
-                .iter()
-                .flatten()
-                .any(|e| e.kind() == io::ErrorKind::InvalidData)
+            faults.iter().flatten().any(|e| e.kind() == io::ErrorKind::InvalidData)
         };
         for bit in 0..whole.len() * 8 {
             let mut content = whole.clone();

@@ -99,12 +99,7 @@ impl Bucket {
     }
 
     /// The bytes of a PutObject or a copy become an object.
-    pub fn put(
-        &self,
-        writer: Writer,
-        record: ObjectRecord,
-        conditions: &Conditions,
-    ) -> S3Result<()> {
+    pub fn put(&self, writer: Writer, record: ObjectRecord, conditions: &Conditions) -> S3Result<()> {
         let sealed = writer.seal(&record).map_err(faults::storage)?;
         self.publish(sealed, record, conditions, |_| ())
     }
@@ -144,11 +139,7 @@ impl Bucket {
             remove_dir(&dir);
             return Err(error);
         }
-        let upload = Upload {
-            record,
-            parts: BTreeMap::new(),
-            completing: false,
-        };
+        let upload = Upload { record, parts: BTreeMap::new(), completing: false };
         let key = upload.record.key.clone();
         state.uploads.insert((key, upload_id.clone()), upload);
         Ok(upload_id)
@@ -157,9 +148,7 @@ impl Bucket {
     fn write_upload(&self, dir: &UploadDir, record: &UploadRecord) -> S3Result<()> {
         let write = || {
             fs::create_dir(dir.path())?;
-            Writer::create(self.temporary())?
-                .seal(record)?
-                .publish(&dir.record())?;
+            Writer::create(self.temporary())?.seal(record)?.publish(&dir.record())?;
             sync_dir(dir.path())?;
             sync_dir(&self.dir.uploads())
         };
@@ -167,21 +156,13 @@ impl Bucket {
     }
 
     /// A part, in place of the one that had its number.
-    pub fn put_part(
-        &self,
-        key: &str,
-        upload_id: &str,
-        writer: Writer,
-        part: PartRecord,
-    ) -> S3Result<()> {
+    pub fn put_part(&self, key: &str, upload_id: &str, writer: Writer, part: PartRecord) -> S3Result<()> {
         let sealed = writer.seal(&part).map_err(faults::storage)?;
         let dir = self.dir.upload(upload_id);
         {
             let mut state = self.state();
             let upload = state.idle_upload(key, upload_id)?;
-            sealed
-                .publish(&dir.part(part.number))
-                .map_err(faults::storage)?;
+            sealed.publish(&dir.part(part.number)).map_err(faults::storage)?;
             upload.parts.insert(part.number, part);
         }
         sync_dir(dir.path()).map_err(|error| match error.kind() {
@@ -197,9 +178,7 @@ impl Bucket {
             let mut state = self.state();
             state.idle_upload(key, upload_id)?;
             fs::remove_file(dir.record()).map_err(faults::storage)?;
-            state
-                .uploads
-                .remove(&(key.to_owned(), upload_id.to_owned()));
+            state.uploads.remove(&(key.to_owned(), upload_id.to_owned()));
         }
         sync_dir(dir.path()).map_err(faults::storage)?;
         remove_dir(&dir);
@@ -231,10 +210,7 @@ impl Bucket {
             crc64nvme: plan.crc64nvme,
             modified_ms: now_ms(),
             headers,
-            pieces: Some(Pieces {
-                upload_id: upload_id.to_owned(),
-                parts: plan.pieces,
-            }),
+            pieces: Some(Pieces { upload_id: upload_id.to_owned(), parts: plan.pieces }),
         };
         let id = (key.to_owned(), upload_id.to_owned());
         let done = self.join(&id, &record, conditions);
@@ -246,12 +222,7 @@ impl Bucket {
         done.map(|()| record)
     }
 
-    fn join(
-        &self,
-        id: &(String, String),
-        record: &ObjectRecord,
-        conditions: &Conditions,
-    ) -> S3Result<()> {
+    fn join(&self, id: &(String, String), record: &ObjectRecord, conditions: &Conditions) -> S3Result<()> {
         let dir = self.dir.upload(&id.1);
         let seal = || {
             sync_dir(dir.path())?;
@@ -281,9 +252,7 @@ impl Bucket {
             let mut state = self.state();
             state.open()?;
             conditions.check(state.objects.get(&key).map(|o| o.record.etag.as_str()))?;
-            sealed
-                .publish(&self.dir.object(&key))
-                .map_err(faults::storage)?;
+            sealed.publish(&self.dir.object(&key)).map_err(faults::storage)?;
             state.damaged.remove(&object_name(&key));
             then(&mut state);
             state.objects.insert(key, object)
@@ -353,10 +322,7 @@ impl State {
     fn idle_upload(&mut self, key: &str, upload_id: &str) -> S3Result<&mut Upload> {
         let upload = self.upload(key, upload_id)?;
         if upload.completing {
-            return Err(s3_error!(
-                OperationAborted,
-                "The upload is just being completed."
-            ));
+            return Err(s3_error!(OperationAborted, "The upload is just being completed."));
         }
         Ok(upload)
     }
@@ -365,11 +331,7 @@ impl State {
 impl Object {
     pub fn new(record: ObjectRecord, dir: &BucketDir) -> Self {
         let pieces = record.pieces.as_ref().map(|p| dir.upload(&p.upload_id));
-        Self {
-            record,
-            pieces,
-            replaced: AtomicBool::new(false),
-        }
+        Self { record, pieces, replaced: AtomicBool::new(false) }
     }
 
     pub fn piece(&self, number: u16) -> Option<PathBuf> {
@@ -403,13 +365,9 @@ impl Conditions {
             ETagCondition::Any => etag.is_some(),
             ETagCondition::ETag(tag) => etag == Some(tag.value()),
         };
-        if self.if_match.as_ref().is_some_and(|c| !meets(c))
-            || self.if_none_match.as_ref().is_some_and(meets)
+        if self.if_match.as_ref().is_some_and(|c| !meets(c)) || self.if_none_match.as_ref().is_some_and(meets)
         {
-            return Err(s3_error!(
-                PreconditionFailed,
-                "The object there is not the one expected."
-            ));
+            return Err(s3_error!(PreconditionFailed, "The object there is not the one expected."));
         }
         Ok(())
     }
@@ -417,12 +375,8 @@ impl Conditions {
 
 /// Removes what a completed upload does not need: its own record and the parts left out.
 pub fn tidy(dir: &UploadDir, object: &ObjectRecord) -> io::Result<()> {
-    let used: HashSet<PathBuf> = object
-        .pieces
-        .iter()
-        .flat_map(|p| &p.parts)
-        .map(|p| dir.part(p.number))
-        .collect();
+    let used: HashSet<PathBuf> =
+        object.pieces.iter().flat_map(|p| &p.parts).map(|p| dir.part(p.number)).collect();
     for entry in fs::read_dir(dir.path())? {
         let path = entry?.path();
         if !used.contains(&path) {

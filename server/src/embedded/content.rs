@@ -31,11 +31,7 @@ struct OpenPiece {
 impl Content {
     /// `file` is the object's own. Blocks.
     pub fn new(object: Arc<Object>, file: File, range: Range<u64>) -> io::Result<Self> {
-        let mut content = Self {
-            open: None,
-            left: range,
-            object,
-        };
+        let mut content = Self { open: None, left: range, object };
         if content.object.record.pieces.is_none() {
             let reader = Reader::new(file)?;
             content.open = Some(content.checked(reader, 0, content.object.record.size)?);
@@ -61,9 +57,7 @@ impl Content {
         // Up to where the next read begins on a whole chunk.
         let room = CHUNK as u64 - offset % CHUNK as u64;
         let most = room.min(self.left.end - self.left.start);
-        let bytes = piece
-            .reader
-            .read(offset, usize::try_from(most).map_err(io::Error::other)?)?;
+        let bytes = piece.reader.read(offset, usize::try_from(most).map_err(io::Error::other)?)?;
         self.left.start += bytes.len() as u64;
         self.open = Some(piece);
         Ok(bytes)
@@ -77,9 +71,7 @@ impl Content {
                 if let Some(first) = first {
                     return Ok(Some((first, (content, None))));
                 }
-                let read = tokio::task::spawn_blocking(move || {
-                    content.read().map(|bytes| (bytes, content))
-                });
+                let read = tokio::task::spawn_blocking(move || content.read().map(|bytes| (bytes, content)));
                 let (bytes, content) = read.await.map_err(io::Error::other)??;
                 Ok::<_, io::Error>((!bytes.is_empty()).then_some((bytes, (content, None))))
             },

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use s3s::dto::{
-    CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopyPartResult, CopySource,
-    MetadataDirective, Range, UploadPartCopyInput, UploadPartCopyOutput,
+    CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopyPartResult, CopySource, MetadataDirective,
+    Range, UploadPartCopyInput, UploadPartCopyOutput,
 };
 use s3s::{S3Result, s3_error};
 
@@ -25,15 +25,10 @@ impl Store {
     pub(super) async fn copy(&self, mut input: CopyObjectInput) -> S3Result<CopyObjectOutput> {
         let (from, source_key) = self.source(&input.copy_source)?;
         let to = self.bucket(&input.bucket)?;
-        let replace = input
-            .metadata_directive
-            .as_ref()
-            .is_some_and(|d| d.as_str() == MetadataDirective::REPLACE);
+        let replace =
+            input.metadata_directive.as_ref().is_some_and(|d| d.as_str() == MetadataDirective::REPLACE);
         if !replace && Arc::ptr_eq(&from, &to) && source_key == input.key {
-            return Err(s3_error!(
-                InvalidRequest,
-                "A copy onto itself has to replace the metadata."
-            ));
+            return Err(s3_error!(InvalidRequest, "A copy onto itself has to replace the metadata."));
         }
         let conditions = ReadConditions::of_copy(&mut input);
         let headers = replace.then(|| Headers::of_copy(&mut input)).transpose()?;
@@ -63,10 +58,7 @@ impl Store {
         })
     }
 
-    pub(super) async fn copy_part(
-        &self,
-        mut input: UploadPartCopyInput,
-    ) -> S3Result<UploadPartCopyOutput> {
+    pub(super) async fn copy_part(&self, mut input: UploadPartCopyInput) -> S3Result<UploadPartCopyOutput> {
         let number = part_number(input.part_number)?;
         let (from, source_key) = self.source(&input.copy_source)?;
         let to = self.bucket(&input.bucket)?;
@@ -109,15 +101,10 @@ impl Store {
 
     fn source(&self, source: &CopySource) -> S3Result<(Arc<Bucket>, String)> {
         match source {
-            CopySource::Bucket {
-                bucket,
-                key,
-                version_id: None,
-            } => Ok((self.bucket(bucket)?, key.to_string())),
-            _ => Err(s3_error!(
-                NotImplemented,
-                "A copy is from a bucket and of the current version."
-            )),
+            CopySource::Bucket { bucket, key, version_id: None } => {
+                Ok((self.bucket(bucket)?, key.to_string()))
+            }
+            _ => Err(s3_error!(NotImplemented, "A copy is from a bucket and of the current version.")),
         }
     }
 }
@@ -125,10 +112,7 @@ impl Store {
 /// Blocks.
 fn written(mut content: Content, to: &Bucket) -> S3Result<(Writer, Digests)> {
     if content.left() > MAX_PART_SIZE {
-        return Err(s3_error!(
-            InvalidRequest,
-            "The source is longer than 5 GiB."
-        ));
+        return Err(s3_error!(InvalidRequest, "The source is longer than 5 GiB."));
     }
     let mut write = || {
         let mut writer = Writer::create(to.temporary())?;

@@ -49,9 +49,8 @@ impl Claims {
         let mut checksums = Checksums::default();
         for name in &self.trailing {
             let header = format!("x-amz-checksum-{name}");
-            let read = |t: &TrailingHeaders| {
-                t.read(|headers| Some(headers.get(&header)?.to_str().ok()?.to_owned()))
-            };
+            let read =
+                |t: &TrailingHeaders| t.read(|headers| Some(headers.get(&header)?.to_str().ok()?.to_owned()));
             let value = self.trailers.as_ref().and_then(read).flatten();
             let slot = match name.as_str() {
                 "crc32" => &mut checksums.crc32,
@@ -60,17 +59,11 @@ impl Claims {
                 "sha1" => &mut checksums.sha1,
                 "sha256" => &mut checksums.sha256,
                 _ => {
-                    return Err(s3_error!(
-                        InvalidRequest,
-                        "The trailer {header} is not known."
-                    ));
+                    return Err(s3_error!(InvalidRequest, "The trailer {header} is not known."));
                 }
             };
             if value.is_none() {
-                return Err(s3_error!(
-                    InvalidRequest,
-                    "The trailer {header} is missing."
-                ));
+                return Err(s3_error!(InvalidRequest, "The trailer {header} is missing."));
             }
             *slot = value;
         }

@@ -45,10 +45,7 @@ pub fn body(error: s3s::StdError) -> S3Error {
             "A chunk of the body does not match its signature.",
         )
     } else {
-        S3Error::with_message(
-            S3ErrorCode::IncompleteBody,
-            "The body ended early or is malformed.",
-        )
+        S3Error::with_message(S3ErrorCode::IncompleteBody, "The body ended early or is malformed.")
     };
     fault.set_status_code(http::StatusCode::BAD_REQUEST);
     fault.set_source(error);

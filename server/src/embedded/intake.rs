@@ -62,20 +62,14 @@ impl Incoming {
         let length = self.declared_length(&claims)?;
         let file = apart(jobs, || Writer::create(temporary)).await;
         let file = file.map_err(io::Error::other).flatten();
-        let sink = Sink {
-            hashing: Hashing::new(&claims),
-            file: file.map_err(faults::storage)?,
-        };
+        let sink = Sink { hashing: Hashing::new(&claims), file: file.map_err(faults::storage)? };
         let mut pipe = Pipe::new(sink, jobs.clone());
         let outcome = self.fill(&mut pipe, length).await;
         // The last write has ended before the answer, whatever that is.
         let sink = pipe.finish().await;
         outcome?;
         let sink = sink.map_err(faults::storage)?;
-        let received = Received {
-            writer: sink.file,
-            digests: sink.hashing.finish(),
-        };
+        let received = Received { writer: sink.file, digests: sink.hashing.finish() };
         claims.check(&received.digests)?;
         Ok(received)
     }
@@ -104,18 +98,12 @@ impl Incoming {
             let frame = frame?;
             read += frame.len() as u64;
             if read > length {
-                return Err(s3_error!(
-                    IncompleteBody,
-                    "The body is longer than declared."
-                ));
+                return Err(s3_error!(IncompleteBody, "The body is longer than declared."));
             }
             pipe.push(&frame).await.map_err(faults::storage)?;
         }
         if read < length {
-            return Err(s3_error!(
-                IncompleteBody,
-                "The body is shorter than declared."
-            ));
+            return Err(s3_error!(IncompleteBody, "The body is shorter than declared."));
         }
         Ok(())
     }
@@ -164,11 +152,7 @@ enum Whereabouts {
 
 impl Pipe {
     fn new(sink: Sink, jobs: TaskTracker) -> Self {
-        Self {
-            jobs,
-            filling: Vec::new(),
-            sink: Whereabouts::AtRest(Box::new(sink), Vec::new()),
-        }
+        Self { jobs, filling: Vec::new(), sink: Whereabouts::AtRest(Box::new(sink), Vec::new()) }
     }
 
     async fn push(&mut self, mut bytes: &[u8]) -> io::Result<()> {

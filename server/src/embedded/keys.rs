@@ -91,16 +91,10 @@ mod tests {
     #[test]
     fn keys_that_differ_have_names_that_differ_and_stay_in_the_directory() {
         let long = "x".repeat(1024);
-        let keys = [
-            "a", "A", "a/", "a/b", "/a", "../a", "..", ".", "ä", "a\u{308}", &long,
-        ];
+        let keys = ["a", "A", "a/", "a/b", "/a", "../a", "..", ".", "ä", "a\u{308}", &long];
         let names: std::collections::HashSet<_> = keys.iter().map(|k| object_name(k)).collect();
         assert_eq!(names.len(), keys.len());
-        assert!(
-            names
-                .iter()
-                .all(|n| n.len() == 64 && n.bytes().all(|b| b.is_ascii_hexdigit()))
-        );
+        assert!(names.iter().all(|n| n.len() == 64 && n.bytes().all(|b| b.is_ascii_hexdigit())));
     }
 
     #[test]

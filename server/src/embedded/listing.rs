@@ -81,11 +81,7 @@ impl Store {
         self.run(move || {
             let query = listing.query();
             let start = query.start();
-            let from = if start == listing.after {
-                Bound::Excluded(start)
-            } else {
-                Bound::Included(start)
-            };
+            let from = if start == listing.after { Bound::Excluded(start) } else { Bound::Included(start) };
             let state = bucket.state();
             let keys = state.objects.range::<str, _>((from, Bound::Unbounded));
             let page = query.page(keys.map(|(key, object)| (key.as_str(), Arc::clone(object))));
@@ -138,12 +134,7 @@ impl Store {
         let id_marker = input.upload_id_marker.filter(|_| !key_marker.is_empty());
         self.run(move || {
             let state = bucket.state();
-            let query = Query {
-                prefix: &prefix,
-                delimiter: &delimiter,
-                after: &key_marker,
-                max,
-            };
+            let query = Query { prefix: &prefix, delimiter: &delimiter, after: &key_marker, max };
             // Without an id marker a key marker leaves out all uploads of that key.
             let beyond = |key: &str, id: &str| match &id_marker {
                 Some(marker) => (key, id) > (key_marker.as_str(), marker.as_str()),
@@ -156,15 +147,12 @@ impl Store {
                 .map(|((key, id), upload)| (key.as_str(), (key, id, upload)));
             let page = query.page(entries);
             let last_id = page.entries.last().map(|(_, id, _)| (*id).clone());
-            let uploads = page
-                .entries
-                .iter()
-                .map(|(key, id, upload)| MultipartUpload {
-                    key: Some(encode.text(key)),
-                    upload_id: Some((*id).clone()),
-                    initiated: Some(time_of(upload.record.initiated_ms).into()),
-                    ..MultipartUpload::default()
-                });
+            let uploads = page.entries.iter().map(|(key, id, upload)| MultipartUpload {
+                key: Some(encode.text(key)),
+                upload_id: Some((*id).clone()),
+                initiated: Some(time_of(upload.record.initiated_ms).into()),
+                ..MultipartUpload::default()
+            });
             Ok(ListMultipartUploadsOutput {
                 uploads: Some(uploads.collect()),
                 common_prefixes: encode.prefixes(&page.prefixes),
@@ -198,20 +186,12 @@ struct Listing {
 
 impl Listing {
     fn query(&self) -> Query<'_> {
-        Query {
-            prefix: &self.prefix,
-            delimiter: &self.delimiter,
-            after: &self.after,
-            max: self.max,
-        }
+        Query { prefix: &self.prefix, delimiter: &self.delimiter, after: &self.after, max: self.max }
     }
 }
 
 fn listed(page: &Page<Arc<Object>>, encode: &Encode) -> Vec<s3s::dto::Object> {
-    page.entries
-        .iter()
-        .map(|object| answers::listed(&object.record, encode))
-        .collect()
+    page.entries.iter().map(|object| answers::listed(&object.record, encode)).collect()
 }
 
 /// # Errors
@@ -231,23 +211,14 @@ fn to_token(last: &str) -> String {
 }
 
 fn from_token(token: &str) -> S3Result<String> {
-    let digit = |c: &u8| {
-        char::from(*c)
-            .to_digit(16)
-            .and_then(|d| u8::try_from(d).ok())
-    };
+    let digit = |c: &u8| char::from(*c).to_digit(16).and_then(|d| u8::try_from(d).ok());
     let byte = |pair: &[u8; 2]| Some(digit(&pair[0])? << 4 | digit(&pair[1])?);
     let (pairs, odd) = token.as_bytes().as_chunks::<2>();
     let bytes: Option<Vec<u8>> = pairs.iter().map(byte).collect();
     bytes
         .filter(|_| odd.is_empty())
         .and_then(|bytes| String::from_utf8(bytes).ok())
-        .ok_or_else(|| {
-            s3_error!(
-                InvalidArgument,
-                "The continuation token is not one of ours."
-            )
-        })
+        .ok_or_else(|| s3_error!(InvalidArgument, "The continuation token is not one of ours."))
 }
 
 #[cfg(test)]

@@ -92,10 +92,7 @@ impl Store {
     /// # Errors
     /// When another process has it, or the disk's.
     pub fn open(dir: &Path) -> Result<Self, OpenError> {
-        let failed = |source| OpenError::Io {
-            dir: dir.to_owned(),
-            source,
-        };
+        let failed = |source| OpenError::Io { dir: dir.to_owned(), source };
         fs::create_dir_all(dir).map_err(failed)?;
         let lock = File::options()
             .create(true)
@@ -106,16 +103,12 @@ impl Store {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                return Err(OpenError::Locked {
-                    dir: dir.to_owned(),
-                });
+                return Err(OpenError::Locked { dir: dir.to_owned() });
             }
             Err(TryLockError::Error(error)) => return Err(failed(error)),
         }
         let inner = Inner::recover(dir, Arc::new(Lock(lock))).map_err(failed)?;
-        Ok(Self {
-            inner: Arc::new(inner),
-        })
+        Ok(Self { inner: Arc::new(inner) })
     }
 
     /// The protocol on top, for one pair of keys.
@@ -182,10 +175,7 @@ impl Store {
     }
 
     fn bucket(&self, name: &str) -> S3Result<Arc<Bucket>> {
-        self.buckets()
-            .get(name)
-            .cloned()
-            .ok_or_else(|| s3_error!(NoSuchBucket, "There is no such bucket."))
+        self.buckets().get(name).cloned().ok_or_else(|| s3_error!(NoSuchBucket, "There is no such bucket."))
     }
 
     fn buckets(&self) -> impl std::ops::Deref<Target = BTreeMap<String, Arc<Bucket>>> {
@@ -205,10 +195,7 @@ impl Store {
         fs::create_dir(draft.uploads())?;
         sync_dir(draft.path())?;
         {
-            let mut buckets = inner
-                .buckets
-                .write()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut buckets = inner.buckets.write().unwrap_or_else(PoisonError::into_inner);
             if buckets.contains_key(name) {
                 fs::remove_dir_all(draft.path())?;
                 return Ok(false);
@@ -241,13 +228,8 @@ impl Inner {
         let buckets_dir = dir.join("buckets");
         fs::create_dir_all(&buckets_dir)?;
         sync_dir(dir)?;
-        let inner = Self {
-            buckets_dir,
-            temporary,
-            buckets: RwLock::default(),
-            jobs: TaskTracker::new(),
-            lock,
-        };
+        let inner =
+            Self { buckets_dir, temporary, buckets: RwLock::default(), jobs: TaskTracker::new(), lock };
         let mut buckets = BTreeMap::new();
         for name in recovery::names(&inner.buckets_dir)? {
             if s3s::path::check_bucket_name(&name) {
@@ -256,10 +238,7 @@ impl Inner {
                 buckets.insert(name.clone(), inner.bucket(&name, dir, state)?);
             }
         }
-        Ok(Self {
-            buckets: RwLock::new(buckets),
-            ..inner
-        })
+        Ok(Self { buckets: RwLock::new(buckets), ..inner })
     }
 
     fn bucket(&self, name: &str, dir: BucketDir, state: State) -> io::Result<Arc<Bucket>> {

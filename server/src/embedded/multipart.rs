@@ -52,11 +52,7 @@ pub struct Plan {
 /// # Errors
 /// `MalformedXML` without parts, `InvalidPartOrder`, `InvalidPart`, `EntityTooSmall`; `InvalidRequest` when
 /// the size is not the declared one, `BadDigest` when the CRC64NVME is not.
-pub fn plan(
-    stored: &BTreeMap<u16, PartRecord>,
-    named: &[NamedPart],
-    declared: &Declared,
-) -> S3Result<Plan> {
+pub fn plan(stored: &BTreeMap<u16, PartRecord>, named: &[NamedPart], declared: &Declared) -> S3Result<Plan> {
     let parts = chosen(stored, named)?;
     let plan = joined(&parts);
     if let Some(size) = declared.size
@@ -68,41 +64,28 @@ pub fn plan(
             "The declared object size is {size}, the parts have {found} bytes."
         ));
     }
-    let only_crc64nvme = Checksums {
-        crc64nvme: declared.checksums.crc64nvme.clone(),
-        ..Checksums::default()
-    };
+    let only_crc64nvme =
+        Checksums { crc64nvme: declared.checksums.crc64nvme.clone(), ..Checksums::default() };
     if declared.checksums != only_crc64nvme {
         return Err(s3_error!(
             InvalidRequest,
             "Of a whole multipart object this store verifies CRC64NVME only."
         ));
     }
-    let found = Checksums {
-        crc64nvme: Some(super::digests::crc64_text(plan.crc64nvme)),
-        ..Checksums::default()
-    };
+    let found =
+        Checksums { crc64nvme: Some(super::digests::crc64_text(plan.crc64nvme)), ..Checksums::default() };
     if only_crc64nvme.mismatch(&found).is_some() {
-        return Err(s3_error!(
-            BadDigest,
-            "The CRC64NVME is not that of the parts."
-        ));
+        return Err(s3_error!(BadDigest, "The CRC64NVME is not that of the parts."));
     }
     Ok(plan)
 }
 
-fn chosen<'a>(
-    stored: &'a BTreeMap<u16, PartRecord>,
-    named: &[NamedPart],
-) -> S3Result<Vec<&'a PartRecord>> {
+fn chosen<'a>(stored: &'a BTreeMap<u16, PartRecord>, named: &[NamedPart]) -> S3Result<Vec<&'a PartRecord>> {
     if named.is_empty() {
         return Err(s3_error!(MalformedXML, "Complete names no part."));
     }
     if !named.is_sorted_by(|a, b| a.number < b.number) {
-        return Err(s3_error!(
-            InvalidPartOrder,
-            "Part numbers have to be ascending."
-        ));
+        return Err(s3_error!(InvalidPartOrder, "Part numbers have to be ascending."));
     }
     let mut parts = Vec::with_capacity(named.len());
     for named in named {
@@ -110,29 +93,19 @@ fn chosen<'a>(
         let part = u16::try_from(number)
             .ok()
             .and_then(|n| stored.get(&n))
-            .filter(|part| {
-                named
-                    .etag
-                    .as_ref()
-                    .is_some_and(|e| e.value() == hex(&part.md5))
-            })
-            .ok_or_else(|| {
-                s3_error!(
-                    InvalidPart,
-                    "Part {number} is not there or has another ETag."
-                )
-            })?;
+            .filter(|part| named.etag.as_ref().is_some_and(|e| e.value() == hex(&part.md5)))
+            .ok_or_else(|| s3_error!(InvalidPart, "Part {number} is not there or has another ETag."))?;
         let mut known = part.checksums.clone();
         known.crc64nvme = Some(super::digests::crc64_text(part.crc64nvme));
         // A checksum of a kind that was not sent with the part cannot be compared.
-        let wrong = named.checksums.named().into_iter().zip(known.named()).any(
-            |((_, claimed), (_, known))| claimed.is_some() && known.is_some() && claimed != known,
-        );
+        let wrong = named
+            .checksums
+            .named()
+            .into_iter()
+            .zip(known.named())
+            .any(|((_, claimed), (_, known))| claimed.is_some() && known.is_some() && claimed != known);
         if wrong {
-            return Err(s3_error!(
-                InvalidPart,
-                "Part {number} has another checksum."
-            ));
+            return Err(s3_error!(InvalidPart, "Part {number} has another checksum."));
         }
         parts.push(part);
     }
@@ -153,22 +126,11 @@ fn joined(parts: &[&PartRecord]) -> Plan {
     let mut crc64nvme = 0;
     for part in parts {
         md5.update(&part.md5);
-        crc64nvme = crc_fast::checksum_combine(
-            CrcAlgorithm::Crc64Nvme,
-            crc64nvme,
-            part.crc64nvme,
-            part.size,
-        );
+        crc64nvme = crc_fast::checksum_combine(CrcAlgorithm::Crc64Nvme, crc64nvme, part.crc64nvme, part.size);
         size += part.size;
     }
     Plan {
-        pieces: parts
-            .iter()
-            .map(|p| Piece {
-                number: p.number,
-                size: p.size,
-            })
-            .collect(),
+        pieces: parts.iter().map(|p| Piece { number: p.number, size: p.size }).collect(),
         size,
         etag: format!("{}-{}", hex(&md5.finalize()), parts.len()),
         crc64nvme,
@@ -208,20 +170,12 @@ mod tests {
     fn parts_are_joined_without_their_bytes() {
         let bytes: Vec<u8> = (0..11 * 1024 * 1024_u32).map(|i| (i % 251) as u8).collect();
         let cut = MIN_PART_SIZE as usize;
-        let parts = [
-            part(2, &bytes[..cut]),
-            part(3, &bytes[cut..2 * cut]),
-            part(9, &bytes[2 * cut..]),
-        ];
-        let stored: BTreeMap<u16, PartRecord> =
-            parts.iter().map(|p| (p.number, p.clone())).collect();
+        let parts = [part(2, &bytes[..cut]), part(3, &bytes[cut..2 * cut]), part(9, &bytes[2 * cut..])];
+        let stored: BTreeMap<u16, PartRecord> = parts.iter().map(|p| (p.number, p.clone())).collect();
         let list: Vec<NamedPart> = parts.iter().map(named).collect();
         let plan = plan(&stored, &list, &Declared::default()).expect("good parts");
         assert_eq!(plan.size, bytes.len() as u64);
-        assert_eq!(
-            plan.crc64nvme,
-            crc_fast::checksum(CrcAlgorithm::Crc64Nvme, &bytes)
-        );
+        assert_eq!(plan.crc64nvme, crc_fast::checksum(CrcAlgorithm::Crc64Nvme, &bytes));
         let md5s: Vec<u8> = parts.iter().flat_map(|p| p.md5).collect();
         assert_eq!(plan.etag, format!("{}-3", hex(&Md5::checksum(&md5s))));
     }
@@ -230,30 +184,15 @@ mod tests {
     fn what_complete_refuses() {
         let big = vec![7; MIN_PART_SIZE as usize];
         let parts = [part(1, &big), part(2, b"small"), part(3, b"last")];
-        let stored: BTreeMap<u16, PartRecord> =
-            parts.iter().map(|p| (p.number, p.clone())).collect();
+        let stored: BTreeMap<u16, PartRecord> = parts.iter().map(|p| (p.number, p.clone())).collect();
         let any = Declared::default();
-        let list = |numbers: &[usize]| {
-            numbers
-                .iter()
-                .map(|n| named(&parts[n - 1]))
-                .collect::<Vec<_>>()
-        };
+        let list = |numbers: &[usize]| numbers.iter().map(|n| named(&parts[n - 1])).collect::<Vec<_>>();
 
         assert!(plan(&stored, &list(&[1, 3]), &any).is_ok());
         assert_eq!(code(plan(&stored, &[], &any)), S3ErrorCode::MalformedXML);
-        assert_eq!(
-            code(plan(&stored, &list(&[3, 1]), &any)),
-            S3ErrorCode::InvalidPartOrder
-        );
-        assert_eq!(
-            code(plan(&stored, &list(&[1, 1]), &any)),
-            S3ErrorCode::InvalidPartOrder
-        );
-        assert_eq!(
-            code(plan(&stored, &list(&[1, 2, 3]), &any)),
-            S3ErrorCode::EntityTooSmall
-        );
+        assert_eq!(code(plan(&stored, &list(&[3, 1]), &any)), S3ErrorCode::InvalidPartOrder);
+        assert_eq!(code(plan(&stored, &list(&[1, 1]), &any)), S3ErrorCode::InvalidPartOrder);
+        assert_eq!(code(plan(&stored, &list(&[1, 2, 3]), &any)), S3ErrorCode::EntityTooSmall);
         for number in [-1, 0, 4, 70_000] {
             let mut one = list(&[3]);
             one[0].number = number;
@@ -261,35 +200,17 @@ mod tests {
         }
         let mut other_tag = list(&[1]);
         other_tag[0].etag = Some(ETag::Strong(hex(&parts[1].md5)));
-        assert_eq!(
-            code(plan(&stored, &other_tag, &any)),
-            S3ErrorCode::InvalidPart
-        );
+        assert_eq!(code(plan(&stored, &other_tag, &any)), S3ErrorCode::InvalidPart);
         let mut no_tag = list(&[1]);
         no_tag[0].etag = None;
         assert_eq!(code(plan(&stored, &no_tag, &any)), S3ErrorCode::InvalidPart);
 
         for size in [-1, 0, MIN_PART_SIZE as i64 - 1, MIN_PART_SIZE as i64 + 1] {
-            let declared = Declared {
-                size: Some(size),
-                ..Declared::default()
-            };
-            assert_eq!(
-                code(plan(&stored, &list(&[1]), &declared)),
-                S3ErrorCode::InvalidRequest
-            );
+            let declared = Declared { size: Some(size), ..Declared::default() };
+            assert_eq!(code(plan(&stored, &list(&[1]), &declared)), S3ErrorCode::InvalidRequest);
         }
-        let wrong = Checksums {
-            crc64nvme: Some("AAAAAAAAAAA=".into()),
-            ..Checksums::default()
-        };
-        let declared = Declared {
-            size: None,
-            checksums: wrong,
-        };
-        assert_eq!(
-            code(plan(&stored, &list(&[1]), &declared)),
-            S3ErrorCode::BadDigest
-        );
+        let wrong = Checksums { crc64nvme: Some("AAAAAAAAAAA=".into()), ..Checksums::default() };
+        let declared = Declared { size: None, checksums: wrong };
+        assert_eq!(code(plan(&stored, &list(&[1]), &declared)), S3ErrorCode::BadDigest);
     }
 }

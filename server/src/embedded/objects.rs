@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use s3s::dto::{
     ChecksumMode, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject, Error as DeleteError,
-    GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, PutObjectInput,
-    PutObjectOutput, Range as AskedRange,
+    GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput, PutObjectInput, PutObjectOutput,
+    Range as AskedRange,
 };
 use s3s::{S3Request, S3Result, s3_error};
 
@@ -21,10 +21,7 @@ use super::listing::MAX_ENTRIES;
 use super::records::{Headers, ObjectRecord, now_ms};
 
 impl Store {
-    pub(super) async fn put(
-        &self,
-        mut request: S3Request<PutObjectInput>,
-    ) -> S3Result<PutObjectOutput> {
+    pub(super) async fn put(&self, mut request: S3Request<PutObjectInput>) -> S3Result<PutObjectOutput> {
         let mut body = Incoming::new(request.input.body.take(), &request.headers);
         let stored = self.put_body(&mut request, &mut body).await;
         if stored.is_err() {
@@ -45,9 +42,7 @@ impl Store {
         let headers = Headers::of_put(input)?;
         let key = std::mem::take(&mut input.key);
         let conditions = Conditions::new(input.if_match.take(), input.if_none_match.take());
-        let received = body
-            .receive(&self.inner.jobs, bucket.temporary(), claims)
-            .await?;
+        let received = body.receive(&self.inner.jobs, bucket.temporary(), claims).await?;
         let record = one_piece(key, headers, received.writer.size(), &received.digests);
         let sums = answers::answered(&received.digests.asked, record.crc64nvme);
         let output = PutObjectOutput {
@@ -60,8 +55,7 @@ impl Store {
             checksum_type: sums.checksum_type,
             ..PutObjectOutput::default()
         };
-        self.run(move || bucket.put(received.writer, record, &conditions))
-            .await?;
+        self.run(move || bucket.put(received.writer, record, &conditions)).await?;
         Ok(output)
     }
 
@@ -83,8 +77,7 @@ impl Store {
                 }
                 None => {
                     // Of the whole object only: a client would compare it with what it got.
-                    output.checksum_crc64nvme =
-                        checksum.then(|| answers::crc64nvme(&object.record));
+                    output.checksum_crc64nvme = checksum.then(|| answers::crc64nvme(&object.record));
                     output.checksum_type = checksum.then(answers::full_object);
                     0..size
                 }
@@ -122,19 +115,13 @@ impl Store {
         let quiet = input.delete.quiet.unwrap_or(false);
         let keys: Vec<String> = input.delete.objects.into_iter().map(|o| o.key).collect();
         if keys.is_empty() || keys.len() > MAX_ENTRIES as usize {
-            return Err(s3_error!(
-                MalformedXML,
-                "From 1 to {MAX_ENTRIES} keys at once."
-            ));
+            return Err(s3_error!(MalformedXML, "From 1 to {MAX_ENTRIES} keys at once."));
         }
         let (stayed, keys) = self.run(move || Ok((bucket.delete(&keys)?, keys))).await?;
         let gone = keys
             .into_iter()
             .filter(|key| !quiet && !stayed.iter().any(|(k, _)| k == key))
-            .map(|key| DeletedObject {
-                key: Some(key),
-                ..DeletedObject::default()
-            })
+            .map(|key| DeletedObject { key: Some(key), ..DeletedObject::default() })
             .collect();
         let errors = stayed
             .into_iter()
@@ -159,10 +146,7 @@ impl Store {
 /// What the store would have to forget, it does not take.
 pub fn unsupported(tags: Option<&String>, customer_key: Option<&String>) -> S3Result<()> {
     if tags.is_some() || customer_key.is_some() {
-        return Err(s3_error!(
-            NotImplemented,
-            "The store keeps no tags and encrypts nothing."
-        ));
+        return Err(s3_error!(NotImplemented, "The store keeps no tags and encrypts nothing."));
     }
     Ok(())
 }
@@ -187,10 +171,7 @@ fn chosen(
 ) -> S3Result<Option<Range<u64>>> {
     let unsatisfiable = || s3_error!(InvalidRange, "The object has no such bytes.");
     match (range, part_number) {
-        (Some(_), Some(_)) => Err(s3_error!(
-            InvalidRequest,
-            "A range and a part number exclude each other."
-        )),
+        (Some(_), Some(_)) => Err(s3_error!(InvalidRequest, "A range and a part number exclude each other.")),
         (Some(range), None) => match range.check(record.size) {
             Ok(range) => Ok(Some(range)),
             Err(_) => Err(unsatisfiable()),

@@ -11,21 +11,14 @@ type Answer<T> = S3Result<S3Response<T>>;
 
 #[async_trait]
 impl S3 for Store {
-    async fn create_bucket(
-        &self,
-        request: S3Request<CreateBucketInput>,
-    ) -> Answer<CreateBucketOutput> {
+    async fn create_bucket(&self, request: S3Request<CreateBucketInput>) -> Answer<CreateBucketOutput> {
         let (store, name) = (self.clone(), request.input.bucket);
         let location = format!("/{name}");
-        let new = self
-            .run(move || store.make_bucket(&name).map_err(faults::storage))
-            .await?;
+        let new = self.run(move || store.make_bucket(&name).map_err(faults::storage)).await?;
         if !new {
             return Err(s3_error!(BucketAlreadyOwnedByYou));
         }
-        Ok(S3Response::new(CreateBucketOutput {
-            location: Some(location),
-        }))
+        Ok(S3Response::new(CreateBucketOutput { location: Some(location) }))
     }
 
     async fn head_bucket(&self, request: S3Request<HeadBucketInput>) -> Answer<HeadBucketOutput> {
@@ -51,10 +44,7 @@ impl S3 for Store {
         Ok(S3Response::new(GetBucketVersioningOutput::default()))
     }
 
-    async fn list_buckets(
-        &self,
-        request: S3Request<ListBucketsInput>,
-    ) -> Answer<ListBucketsOutput> {
+    async fn list_buckets(&self, request: S3Request<ListBucketsInput>) -> Answer<ListBucketsOutput> {
         let prefix = request.input.prefix.unwrap_or_default();
         let buckets = self
             .buckets()
@@ -66,23 +56,13 @@ impl S3 for Store {
                 ..Bucket::default()
             })
             .collect();
-        Ok(S3Response::new(ListBucketsOutput {
-            buckets: Some(buckets),
-            ..ListBucketsOutput::default()
-        }))
+        Ok(S3Response::new(ListBucketsOutput { buckets: Some(buckets), ..ListBucketsOutput::default() }))
     }
 
-    async fn delete_bucket(
-        &self,
-        request: S3Request<DeleteBucketInput>,
-    ) -> Answer<DeleteBucketOutput> {
+    async fn delete_bucket(&self, request: S3Request<DeleteBucketInput>) -> Answer<DeleteBucketOutput> {
         let store = self.clone();
-        self.run(move || store.remove_bucket(&request.input.bucket))
-            .await?;
-        Ok(S3Response::with_status(
-            DeleteBucketOutput::default(),
-            http::StatusCode::NO_CONTENT,
-        ))
+        self.run(move || store.remove_bucket(&request.input.bucket)).await?;
+        Ok(S3Response::with_status(DeleteBucketOutput::default(), http::StatusCode::NO_CONTENT))
     }
 
     async fn put_object(&self, request: S3Request<PutObjectInput>) -> Answer<PutObjectOutput> {
@@ -112,40 +92,25 @@ impl S3 for Store {
         Ok(S3Response::new(GetObjectTaggingOutput::default()))
     }
 
-    async fn delete_object(
-        &self,
-        request: S3Request<DeleteObjectInput>,
-    ) -> Answer<DeleteObjectOutput> {
+    async fn delete_object(&self, request: S3Request<DeleteObjectInput>) -> Answer<DeleteObjectOutput> {
         let DeleteObjectInput { bucket, key, .. } = request.input;
         let bucket = self.bucket(&bucket)?;
         let stayed = self.run(move || bucket.delete(&[key])).await?;
         match stayed.into_iter().next() {
             Some((_, error)) => Err(faults::storage(error)),
-            None => Ok(S3Response::with_status(
-                DeleteObjectOutput::default(),
-                http::StatusCode::NO_CONTENT,
-            )),
+            None => Ok(S3Response::with_status(DeleteObjectOutput::default(), http::StatusCode::NO_CONTENT)),
         }
     }
 
-    async fn delete_objects(
-        &self,
-        request: S3Request<DeleteObjectsInput>,
-    ) -> Answer<DeleteObjectsOutput> {
+    async fn delete_objects(&self, request: S3Request<DeleteObjectsInput>) -> Answer<DeleteObjectsOutput> {
         self.delete(request.input).await.map(S3Response::new)
     }
 
-    async fn list_objects(
-        &self,
-        request: S3Request<ListObjectsInput>,
-    ) -> Answer<ListObjectsOutput> {
+    async fn list_objects(&self, request: S3Request<ListObjectsInput>) -> Answer<ListObjectsOutput> {
         self.list(request.input).await.map(S3Response::new)
     }
 
-    async fn list_objects_v2(
-        &self,
-        request: S3Request<ListObjectsV2Input>,
-    ) -> Answer<ListObjectsV2Output> {
+    async fn list_objects_v2(&self, request: S3Request<ListObjectsV2Input>) -> Answer<ListObjectsV2Output> {
         self.list_v2(request.input).await.map(S3Response::new)
     }
 
@@ -189,17 +154,9 @@ impl S3 for Store {
         &self,
         request: S3Request<AbortMultipartUploadInput>,
     ) -> Answer<AbortMultipartUploadOutput> {
-        let AbortMultipartUploadInput {
-            bucket,
-            key,
-            upload_id,
-            ..
-        } = request.input;
+        let AbortMultipartUploadInput { bucket, key, upload_id, .. } = request.input;
         let bucket = self.bucket(&bucket)?;
         self.run(move || bucket.abort(&key, &upload_id)).await?;
-        Ok(S3Response::with_status(
-            AbortMultipartUploadOutput::default(),
-            http::StatusCode::NO_CONTENT,
-        ))
+        Ok(S3Response::with_status(AbortMultipartUploadOutput::default(), http::StatusCode::NO_CONTENT))
     }
 }

@@ -26,11 +26,7 @@ impl<'a> Query<'a> {
 
     /// `keys` in ascending order, those up to `after` left out.
     pub fn page<'k, T>(&self, keys: impl Iterator<Item = (&'k str, T)>) -> Page<T> {
-        let mut page = Page {
-            entries: Vec::new(),
-            prefixes: Vec::new(),
-            next: None,
-        };
+        let mut page = Page { entries: Vec::new(), prefixes: Vec::new(), next: None };
         let mut last = "";
         for (key, entry) in keys {
             if !key.starts_with(self.prefix) {
@@ -92,12 +88,7 @@ mod tests {
         let mut seen = Vec::new();
         let mut after = String::new();
         loop {
-            let query = Query {
-                prefix,
-                delimiter,
-                after: &after,
-                max,
-            };
+            let query = Query { prefix, delimiter, after: &after, max };
             let from = if query.start() == after {
                 Bound::Excluded(query.start())
             } else {
@@ -122,13 +113,11 @@ mod tests {
 
     #[test]
     fn every_page_size_gives_the_same_listing() {
-        let keys: BTreeSet<String> = [
-            "a", "a/", "a/b", "a/b/c", "a/c", "a0", "b", "b/x", "b/y/z", "ä/1", "ä/2", "A", "a//",
-            "a//x",
-        ]
-        .into_iter()
-        .map(String::from)
-        .collect();
+        let keys: BTreeSet<String> =
+            ["a", "a/", "a/b", "a/b/c", "a/c", "a0", "b", "b/x", "b/y/z", "ä/1", "ä/2", "A", "a//", "a//x"]
+                .into_iter()
+                .map(String::from)
+                .collect();
         for prefix in ["", "a", "a/", "b/", "ä", "zz"] {
             for delimiter in ["", "/", "b"] {
                 // By definition, without paging.
@@ -153,12 +142,7 @@ mod tests {
 
     #[test]
     fn a_limit_of_nothing_is_an_empty_last_page() {
-        let query = Query {
-            prefix: "",
-            delimiter: "",
-            after: "",
-            max: 0,
-        };
+        let query = Query { prefix: "", delimiter: "", after: "", max: 0 };
         let page = query.page([("a", ())].into_iter());
         assert_eq!((page.entries.len(), page.next), (0, None));
     }

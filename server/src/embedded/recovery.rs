@@ -68,11 +68,7 @@ fn open_upload(dir: &UploadDir) -> io::Result<Option<Upload>> {
             parts.insert(number, part);
         }
     }
-    Ok(Some(Upload {
-        record,
-        parts,
-        completing: false,
-    }))
+    Ok(Some(Upload { record, parts, completing: false }))
 }
 
 fn readable<R: serde::de::DeserializeOwned>(path: &Path) -> io::Result<Option<R>> {

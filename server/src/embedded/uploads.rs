@@ -37,10 +37,7 @@ impl Store {
         })
     }
 
-    pub(super) async fn part(
-        &self,
-        mut request: S3Request<UploadPartInput>,
-    ) -> S3Result<UploadPartOutput> {
+    pub(super) async fn part(&self, mut request: S3Request<UploadPartInput>) -> S3Result<UploadPartOutput> {
         let mut body = Incoming::new(request.input.body.take(), &request.headers);
         let stored = self.part_body(&mut request, &mut body).await;
         if stored.is_err() {
@@ -62,12 +59,9 @@ impl Store {
         {
             let (bucket, key, upload_id) = (bucket.clone(), key.clone(), upload_id.clone());
             // Before the body is read; it is looked up again when the part is whole.
-            self.run(move || bucket.state().upload(&key, &upload_id).map(drop))
-                .await?;
+            self.run(move || bucket.state().upload(&key, &upload_id).map(drop)).await?;
         }
-        let received = body
-            .receive(&self.inner.jobs, bucket.temporary(), claims)
-            .await?;
+        let received = body.receive(&self.inner.jobs, bucket.temporary(), claims).await?;
         let part = PartRecord {
             number,
             size: received.writer.size(),
@@ -87,8 +81,7 @@ impl Store {
             ..UploadPartOutput::default()
         };
         let writer = received.writer;
-        self.run(move || bucket.put_part(&key, &upload_id, writer, part))
-            .await?;
+        self.run(move || bucket.put_part(&key, &upload_id, writer, part)).await?;
         Ok(output)
     }
 
@@ -111,9 +104,8 @@ impl Store {
         };
         let conditions = Conditions::new(input.if_match, input.if_none_match);
         let (key, upload_id) = (input.key, input.upload_id);
-        let record = self
-            .run(move || bucket.complete(&key, &upload_id, &named, &declared, &conditions))
-            .await?;
+        let record =
+            self.run(move || bucket.complete(&key, &upload_id, &named, &declared, &conditions)).await?;
         Ok(CompleteMultipartUploadOutput {
             location: Some(format!("/{}/{}", input.bucket, record.key)),
             e_tag: Some(answers::etag(&record)),

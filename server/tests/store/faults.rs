@@ -40,18 +40,8 @@ async fn a_flipped_bit_anywhere_is_an_error() {
     let table = body.len();
     let record = table + 4 * body.len().div_ceil(65_536);
     // First block, a later one, both ends of the table, record and tail.
-    let places = [
-        0,
-        65_536,
-        600_000,
-        table - 1,
-        table,
-        record - 1,
-        record,
-        length - 33,
-        length - 32,
-        length - 1,
-    ];
+    let places =
+        [0, 65_536, 600_000, table - 1, table, record - 1, record, length - 33, length - 32, length - 1];
     for at in places {
         flip(&file, at);
         for opened_before in [true, false] {
@@ -65,39 +55,17 @@ async fn a_flipped_bit_anywhere_is_an_error() {
                 _ if harmless => Ok(body.clone()),
                 _ => Err("Corrupt".to_owned()),
             };
-            assert!(
-                read(&store.client(), "k").await == expected,
-                "{at} {opened_before}"
-            );
+            assert!(read(&store.client(), "k").await == expected, "{at} {opened_before}");
             assert_eq!(get(&store.client(), "other").await, b"other");
         }
         flip(&file, at);
         store = store.restart().await;
-        assert!(
-            read(&store.client(), "k").await == Ok(body.clone()),
-            "{at} mended"
-        );
+        assert!(read(&store.client(), "k").await == Ok(body.clone()), "{at} mended");
     }
-    let part_of = store
-        .client()
-        .get_object()
-        .bucket(BUCKET)
-        .key("k")
-        .range("bytes=131072-131080");
+    let part_of = store.client().get_object().bucket(BUCKET).key("k").range("bytes=131072-131080");
     flip(&file, 0);
-    let part_of = part_of
-        .send()
-        .await
-        .unwrap()
-        .body
-        .collect()
-        .await
-        .unwrap()
-        .to_vec();
-    assert!(
-        part_of == body[131_072..=131_080],
-        "an intact block can be read"
-    );
+    let part_of = part_of.send().await.unwrap().body.collect().await.unwrap().to_vec();
+    assert!(part_of == body[131_072..=131_080], "an intact block can be read");
     put(&store.client(), "k", b"healed".to_vec()).await;
     let store = store.restart().await;
     assert_eq!(get(&store.client(), "k").await, b"healed");
@@ -113,25 +81,14 @@ async fn a_cut_file_is_an_error() {
     let whole = fs::read(&file).unwrap();
     for length in [0, 10, 65_536, 199_999, 200_000, whole.len() - 1] {
         fs::write(&file, &whole[..length]).unwrap();
-        assert_eq!(
-            read(&store.client(), "k").await,
-            Err("Corrupt".into()),
-            "{length}"
-        );
+        assert_eq!(read(&store.client(), "k").await, Err("Corrupt".into()), "{length}");
     }
     fs::write(&file, [whole.as_slice(), b"x"].concat()).unwrap();
     assert_eq!(read(&store.client(), "k").await, Err("Corrupt".into()));
     let store = store.restart().await;
     assert_eq!(read(&store.client(), "k").await, Err("Corrupt".into()));
     // A damaged object can still be deleted, and is then simply not there.
-    store
-        .client()
-        .delete_object()
-        .bucket(BUCKET)
-        .key("k")
-        .send()
-        .await
-        .unwrap();
+    store.client().delete_object().bucket(BUCKET).key("k").send().await.unwrap();
     assert_eq!(read(&store.client(), "k").await, Err("NoSuchKey".into()));
     assert_eq!(store.dir.objects().len(), 0);
     store.stop().await;
@@ -145,10 +102,7 @@ async fn damaged_parts_are_an_error() {
     let id = begin(&client, "k").await;
     let one = part(&client, "k", &id, 1, &body[..5 * MIB]).await;
     let two = part(&client, "k", &id, 2, &body[5 * MIB..]).await;
-    complete(&client, "k", &id, &[one, two])
-        .send()
-        .await
-        .unwrap();
+    complete(&client, "k", &id, &[one, two]).send().await.unwrap();
     let pieces = store.dir.uploads().remove(0);
     let second = pieces.join("2");
     flip(&second, 1000);
@@ -188,10 +142,7 @@ async fn a_damaged_part_of_an_open_upload_is_not_there_after_a_restart() {
     let done = complete(&store.client(), "k", &id, std::slice::from_ref(&one));
     assert_eq!(code(done.send().await), "InvalidPart");
     let again = part(&store.client(), "k", &id, 1, b"one").await;
-    complete(&store.client(), "k", &id, &[again])
-        .send()
-        .await
-        .unwrap();
+    complete(&store.client(), "k", &id, &[again]).send().await.unwrap();
     assert_eq!(get(&store.client(), "k").await, b"one");
     store.stop().await;
 }
@@ -212,11 +163,7 @@ async fn what_a_kill_left_is_swept() {
     fs::write(dir.path().join("tmp/half"), b"half").unwrap();
     fs::create_dir_all(dir.path().join("tmp/bucket/objects")).unwrap();
     let parts = dir.path().join("buckets").join(BUCKET).join("parts");
-    fs::copy(
-        parts.join(&open).join("upload"),
-        parts.join(&id).join("upload"),
-    )
-    .unwrap();
+    fs::copy(parts.join(&open).join("upload"), parts.join(&id).join("upload")).unwrap();
     fs::copy(parts.join(&id).join("1"), parts.join(&id).join("2")).unwrap();
     fs::create_dir(parts.join("orphan")).unwrap();
     fs::copy(parts.join(&id).join("1"), parts.join("orphan").join("1")).unwrap();
@@ -226,18 +173,10 @@ async fn what_a_kill_left_is_swept() {
     let client = store.client();
     assert_eq!(store.dir.temporary().len(), 0);
     assert_eq!(store.dir.uploads().len(), 2);
-    assert_eq!(
-        crate::fixture::files(&parts.join(&id)),
-        [parts.join(&id).join("1")]
-    );
+    assert_eq!(crate::fixture::files(&parts.join(&id)), [parts.join(&id).join("1")]);
     assert_eq!(get(&client, "k").await, b"one");
     assert_eq!(get(&client, "plain").await, b"plain");
-    let uploads = client
-        .list_multipart_uploads()
-        .bucket(BUCKET)
-        .send()
-        .await
-        .unwrap();
+    let uploads = client.list_multipart_uploads().bucket(BUCKET).send().await.unwrap();
     assert_eq!(uploads.uploads().len(), 1);
     assert_eq!(uploads.uploads()[0].upload_id(), Some(open.as_str()));
     store.stop().await;
@@ -258,9 +197,7 @@ async fn a_second_store_on_the_directory_refuses() {
     let dir = TestDir::new();
     let file = dir.path().join("file");
     fs::write(&file, b"").unwrap();
-    let refused = Store::open(&file.join("below"))
-        .err()
-        .expect("not a directory");
+    let refused = Store::open(&file.join("below")).err().expect("not a directory");
     assert!(matches!(refused, OpenError::Io { .. }));
 }
 
@@ -310,26 +247,14 @@ async fn a_full_disk_is_an_error_and_loses_nothing() {
     let one = part(&client, "parts", &id, 1, b"one").await;
 
     for key in ["old", "new"] {
-        let put = client
-            .put_object()
-            .bucket(BUCKET)
-            .key(key)
-            .body(bytes(8 * MIB, 5).into());
+        let put = client.put_object().bucket(BUCKET).key(key).body(bytes(8 * MIB, 5).into());
         let refused = put.send().await.unwrap_err();
         assert_eq!(refused.raw_response().unwrap().status().as_u16(), 507);
         assert_eq!(code(Err::<(), _>(refused)), "StorageFull");
         assert_eq!(disk.0.temporary().len(), 0);
     }
-    let big = client
-        .upload_part()
-        .bucket(BUCKET)
-        .key("parts")
-        .upload_id(&id)
-        .part_number(1);
-    assert_eq!(
-        code(big.body(bytes(5 * MIB, 6).into()).send().await),
-        "StorageFull"
-    );
+    let big = client.upload_part().bucket(BUCKET).key("parts").upload_id(&id).part_number(1);
+    assert_eq!(code(big.body(bytes(5 * MIB, 6).into()).send().await), "StorageFull");
     assert_eq!(disk.0.temporary().len(), 0);
     assert!(get(&client, "old").await == old);
     assert_eq!(read(&client, "new").await, Err("NoSuchKey".into()));
@@ -337,10 +262,7 @@ async fn a_full_disk_is_an_error_and_loses_nothing() {
     // Room again: the next one is stored, and the upload goes on with the part it had.
     put(&client, "small", bytes(MIB, 7)).await;
     assert!(get(&client, "small").await == bytes(MIB, 7));
-    complete(&client, "parts", &id, &[one])
-        .send()
-        .await
-        .unwrap();
+    complete(&client, "parts", &id, &[one]).send().await.unwrap();
     assert_eq!(get(&client, "parts").await, b"one");
     stop.cancel();
     serving.await.unwrap();

@@ -64,10 +64,7 @@ impl Drop for TestDir {
 }
 
 pub fn files(dir: &Path) -> Vec<PathBuf> {
-    let mut files: Vec<_> = std::fs::read_dir(dir)
-        .unwrap()
-        .map(|e| e.unwrap().path())
-        .collect();
+    let mut files: Vec<_> = std::fs::read_dir(dir).unwrap().map(|e| e.unwrap().path()).collect();
     files.sort();
     files
 }
@@ -94,12 +91,7 @@ impl TestStore {
         let serving = tokio::spawn(async move {
             store.serve(listener, ACCESS_KEY, SECRET_KEY, stop).await;
         });
-        Self {
-            dir,
-            address,
-            shutdown,
-            serving,
-        }
+        Self { dir, address, shutdown, serving }
     }
 
     /// Sends plain bodies, as the product does over http.
@@ -127,15 +119,9 @@ impl TestStore {
 
 pub fn client(address: SocketAddr, checksums: bool) -> Client {
     let (request, response) = if checksums {
-        (
-            RequestChecksumCalculation::WhenSupported,
-            ResponseChecksumValidation::WhenSupported,
-        )
+        (RequestChecksumCalculation::WhenSupported, ResponseChecksumValidation::WhenSupported)
     } else {
-        (
-            RequestChecksumCalculation::WhenRequired,
-            ResponseChecksumValidation::WhenRequired,
-        )
+        (RequestChecksumCalculation::WhenRequired, ResponseChecksumValidation::WhenRequired)
     };
     let config = aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::v2026_01_12())
@@ -147,9 +133,7 @@ pub fn client(address: SocketAddr, checksums: bool) -> Client {
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .request_checksum_calculation(request)
         .response_checksum_validation(response)
-        .http_client(http_client_fn(|_, _| {
-            SharedHttpConnector::new(Connector::new())
-        }))
+        .http_client(http_client_fn(|_, _| SharedHttpConnector::new(Connector::new())))
         .build();
     Client::from_conf(config)
 }
@@ -168,13 +152,8 @@ impl HttpConnector for Connector {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let client = self.0.clone();
         HttpConnectorFuture::new(async move {
-            let request = request
-                .try_into_http1x()
-                .map_err(|e| ConnectorError::user(e.into()))?;
-            let response = client
-                .request(request)
-                .await
-                .map_err(|e| ConnectorError::io(e.into()))?;
+            let request = request.try_into_http1x().map_err(|e| ConnectorError::user(e.into()))?;
+            let response = client.request(request).await.map_err(|e| ConnectorError::io(e.into()))?;
             HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
                 .map_err(|e| ConnectorError::other(e.into(), None))
         })
@@ -200,9 +179,7 @@ pub fn bytes(length: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(2).wrapping_add(1);
     let mut out = Vec::with_capacity(length + 8);
     while out.len() < length {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         out.extend_from_slice(&(state >> 24).to_le_bytes()[..5]);
     }
     out.truncate(length);

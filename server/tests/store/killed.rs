@@ -89,10 +89,7 @@ async fn what_was_confirmed_survives_a_kill() {
         loop {
             version += 1;
             let key = format!("key-{}", version % 3);
-            let states = &mut possible
-                .entry(key.clone())
-                .or_insert_with(|| Possible(vec![None]))
-                .0;
+            let states = &mut possible.entry(key.clone()).or_insert_with(|| Possible(vec![None])).0;
             states.push(Some(version));
             let stored = if version % 4 == 0 {
                 in_parts(&client, &key, body(version)).await
@@ -116,29 +113,14 @@ async fn what_was_confirmed_survives_a_kill() {
     let store = TestStore::start_in(dir).await;
     assert_eq!(store.dir.temporary().len(), 0);
     check(&store.client(), &mut possible).await;
-    let uploads = store
-        .client()
-        .list_multipart_uploads()
-        .bucket(BUCKET)
-        .send()
-        .await
-        .unwrap();
+    let uploads = store.client().list_multipart_uploads().bucket(BUCKET).send().await.unwrap();
     for upload in uploads.uploads() {
         let abort = store.client().abort_multipart_upload().bucket(BUCKET);
-        let abort = abort
-            .key(upload.key().unwrap())
-            .upload_id(upload.upload_id().unwrap());
+        let abort = abort.key(upload.key().unwrap()).upload_id(upload.upload_id().unwrap());
         abort.send().await.unwrap();
     }
     for key in possible.keys() {
-        store
-            .client()
-            .delete_object()
-            .bucket(BUCKET)
-            .key(key)
-            .send()
-            .await
-            .unwrap();
+        store.client().delete_object().bucket(BUCKET).key(key).send().await.unwrap();
     }
     eventually(|| store.dir.uploads().is_empty()).await;
     assert_eq!(store.dir.objects().len(), 0);
@@ -146,26 +128,10 @@ async fn what_was_confirmed_survives_a_kill() {
 }
 
 async fn in_parts(client: &Client, key: &str, body: Vec<u8>) -> Result<(), aws_sdk_s3::Error> {
-    let begun = client
-        .create_multipart_upload()
-        .bucket(BUCKET)
-        .key(key)
-        .send()
-        .await?;
+    let begun = client.create_multipart_upload().bucket(BUCKET).key(key).send().await?;
     let id = begun.upload_id().unwrap();
-    let part = client
-        .upload_part()
-        .bucket(BUCKET)
-        .key(key)
-        .upload_id(id)
-        .part_number(1);
-    let etag = part
-        .body(body.into())
-        .send()
-        .await?
-        .e_tag()
-        .unwrap()
-        .to_owned();
+    let part = client.upload_part().bucket(BUCKET).key(key).upload_id(id).part_number(1);
+    let etag = part.body(body.into()).send().await?.e_tag().unwrap().to_owned();
     let part = CompletedPart::builder().part_number(1).e_tag(etag).build();
     complete(client, key, id, &[part]).send().await?;
     Ok(())
@@ -178,11 +144,7 @@ async fn check(client: &Client, possible: &mut HashMap<String, Possible>) {
             Ok(answer) => {
                 let read = answer.body.collect().await.unwrap().to_vec();
                 let known = |v: &&Option<u64>| v.is_some_and(|v| body(v) == read);
-                *states
-                    .0
-                    .iter()
-                    .find(known)
-                    .expect("a version that may be there")
+                *states.0.iter().find(known).expect("a version that may be there")
             }
             Err(error) => {
                 let error = error.into_service_error();

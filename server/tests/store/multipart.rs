@@ -20,10 +20,7 @@ pub async fn part(client: &Client, key: &str, id: &str, number: i32, body: &[u8]
     let part = part.part_number(number).body(body.to_vec().into());
     let answer = part.send().await.unwrap();
     let etag = answer.e_tag().unwrap();
-    CompletedPart::builder()
-        .part_number(number)
-        .e_tag(etag)
-        .build()
+    CompletedPart::builder().part_number(number).e_tag(etag).build()
 }
 
 pub fn complete(
@@ -32,9 +29,7 @@ pub fn complete(
     id: &str,
     parts: &[CompletedPart],
 ) -> CompleteMultipartUploadFluentBuilder {
-    let list = CompletedMultipartUpload::builder()
-        .set_parts(Some(parts.to_vec()))
-        .build();
+    let list = CompletedMultipartUpload::builder().set_parts(Some(parts.to_vec())).build();
     let complete = client.complete_multipart_upload().bucket(BUCKET).key(key);
     complete.upload_id(id).multipart_upload(list)
 }
@@ -42,10 +37,7 @@ pub fn complete(
 async fn numbers(client: &Client, key: &str, id: &str) -> Vec<i32> {
     let list = client.list_parts().bucket(BUCKET).key(key).upload_id(id);
     let list = list.send().await.unwrap();
-    list.parts()
-        .iter()
-        .map(|p| p.part_number().unwrap())
-        .collect()
+    list.parts().iter().map(|p| p.part_number().unwrap()).collect()
 }
 
 #[tokio::test]
@@ -60,27 +52,19 @@ async fn parts_become_an_object() {
         part(&client, "k", &id, 3, b"left out").await;
         let first = part(&client, "k", &id, 1, &body[..PART]).await;
         assert_eq!(numbers(&client, "k", &id).await, [1, 2, 3, 9]);
-        assert_eq!(
-            code(client.get_object().bucket(BUCKET).key("k").send().await),
-            "NoSuchKey"
-        );
+        assert_eq!(code(client.get_object().bucket(BUCKET).key("k").send().await), "NoSuchKey");
 
         let crc = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, &body);
         let crc = base64::engine::general_purpose::STANDARD.encode(crc.to_be_bytes());
         let parts = [first, second, last];
-        let done = complete(&client, "k", &id, &parts)
-            .mpu_object_size(body.len() as i64)
-            .checksum_crc64_nvme(&crc);
+        let done =
+            complete(&client, "k", &id, &parts).mpu_object_size(body.len() as i64).checksum_crc64_nvme(&crc);
         let done = done.send().await.unwrap();
         assert!(done.e_tag().unwrap().ends_with("-3\""));
         assert_eq!(done.checksum_crc64_nvme(), Some(crc.as_str()));
         assert!(get(&client, "k").await == body);
         let head = client.head_object().bucket(BUCKET).key("k");
-        let head = head
-            .checksum_mode(ChecksumMode::Enabled)
-            .send()
-            .await
-            .unwrap();
+        let head = head.checksum_mode(ChecksumMode::Enabled).send().await.unwrap();
         assert_eq!(head.e_tag(), done.e_tag());
         assert_eq!(head.content_length(), Some(body.len() as i64));
         assert_eq!(head.content_type(), Some("application/pdf"));
@@ -93,43 +77,15 @@ async fn parts_become_an_object() {
             PART - 10,
             2 * PART + 10
         ));
-        let range = range
-            .send()
-            .await
-            .unwrap()
-            .body
-            .collect()
-            .await
-            .unwrap()
-            .to_vec();
+        let range = range.send().await.unwrap().body.collect().await.unwrap().to_vec();
         assert!(range == body[PART - 10..=2 * PART + 10]);
-        let third = client
-            .get_object()
-            .bucket(BUCKET)
-            .key("k")
-            .part_number(3)
-            .send()
-            .await
-            .unwrap();
+        let third = client.get_object().bucket(BUCKET).key("k").part_number(3).send().await.unwrap();
         assert_eq!(third.parts_count(), Some(3));
         assert!(third.body.collect().await.unwrap().to_vec() == body[2 * PART..]);
 
-        assert_eq!(
-            code(complete(&client, "k", &id, &parts).send().await),
-            "NoSuchUpload"
-        );
-        assert_eq!(
-            store.dir.uploads().len(),
-            1,
-            "one object, one directory of parts"
-        );
-        client
-            .delete_object()
-            .bucket(BUCKET)
-            .key("k")
-            .send()
-            .await
-            .unwrap();
+        assert_eq!(code(complete(&client, "k", &id, &parts).send().await), "NoSuchUpload");
+        assert_eq!(store.dir.uploads().len(), 1, "one object, one directory of parts");
+        client.delete_object().bucket(BUCKET).key("k").send().await.unwrap();
         crate::fixture::eventually(|| store.dir.uploads().is_empty()).await;
     }
     store.stop().await;
@@ -146,55 +102,20 @@ async fn a_refused_complete_leaves_the_upload_as_it_was() {
     let two = part(&client, "k", &id, 2, b"small").await;
     let three = part(&client, "k", &id, 3, b"last").await;
     let no = |parts: &[CompletedPart]| complete(&client, "k", &id, parts);
-    let with = |number: i32, etag: &str| {
-        CompletedPart::builder()
-            .part_number(number)
-            .e_tag(etag)
-            .build()
-    };
+    let with = |number: i32, etag: &str| CompletedPart::builder().part_number(number).e_tag(etag).build();
 
     assert_eq!(code(no(&[]).send().await), "MalformedXML");
-    assert_eq!(
-        code(no(&[three.clone(), one.clone()]).send().await),
-        "InvalidPartOrder"
-    );
-    assert_eq!(
-        code(no(&[one.clone(), one.clone()]).send().await),
-        "InvalidPartOrder"
-    );
-    assert_eq!(
-        code(no(&[one.clone(), with(4, "\"x\"")]).send().await),
-        "InvalidPart"
-    );
-    assert_eq!(
-        code(no(&[with(1, two.e_tag().unwrap())]).send().await),
-        "InvalidPart"
-    );
-    assert_eq!(
-        code(no(&[one.clone(), two, three.clone()]).send().await),
-        "EntityTooSmall"
-    );
+    assert_eq!(code(no(&[three.clone(), one.clone()]).send().await), "InvalidPartOrder");
+    assert_eq!(code(no(&[one.clone(), one.clone()]).send().await), "InvalidPartOrder");
+    assert_eq!(code(no(&[one.clone(), with(4, "\"x\"")]).send().await), "InvalidPart");
+    assert_eq!(code(no(&[with(1, two.e_tag().unwrap())]).send().await), "InvalidPart");
+    assert_eq!(code(no(&[one.clone(), two, three.clone()]).send().await), "EntityTooSmall");
     let good = [one, three];
-    assert_eq!(
-        code(no(&good).mpu_object_size(PART as i64).send().await),
-        "InvalidRequest"
-    );
-    assert_eq!(
-        code(no(&good).checksum_crc64_nvme("AAAAAAAAAAA=").send().await),
-        "BadDigest"
-    );
-    assert_eq!(
-        code(no(&good).if_none_match("*").send().await),
-        "PreconditionFailed"
-    );
-    assert_eq!(
-        code(complete(&client, "other", &id, &good).send().await),
-        "NoSuchUpload"
-    );
-    assert_eq!(
-        code(complete(&client, "k", "../x", &good).send().await),
-        "NoSuchUpload"
-    );
+    assert_eq!(code(no(&good).mpu_object_size(PART as i64).send().await), "InvalidRequest");
+    assert_eq!(code(no(&good).checksum_crc64_nvme("AAAAAAAAAAA=").send().await), "BadDigest");
+    assert_eq!(code(no(&good).if_none_match("*").send().await), "PreconditionFailed");
+    assert_eq!(code(complete(&client, "other", &id, &good).send().await), "NoSuchUpload");
+    assert_eq!(code(complete(&client, "k", "../x", &good).send().await), "NoSuchUpload");
 
     assert_eq!(numbers(&client, "k", &id).await, [1, 2, 3]);
     assert_eq!(get(&client, "k").await, b"old");
@@ -215,28 +136,12 @@ async fn an_open_upload_survives_a_restart() {
     assert_eq!(numbers(&client, "k", &id).await, [1]);
     let two = part(&client, "k", &id, 2, &body[PART..]).await;
     let store = store.restart().await;
-    complete(&store.client(), "k", &id, &[one, two])
-        .send()
-        .await
-        .unwrap();
+    complete(&store.client(), "k", &id, &[one, two]).send().await.unwrap();
     let store = store.restart().await;
     assert!(get(&store.client(), "k").await == body);
-    let head = store
-        .client()
-        .head_object()
-        .bucket(BUCKET)
-        .key("k")
-        .send()
-        .await
-        .unwrap();
+    let head = store.client().head_object().bucket(BUCKET).key("k").send().await.unwrap();
     assert_eq!(head.content_type(), Some("application/pdf"));
-    let open = store
-        .client()
-        .list_multipart_uploads()
-        .bucket(BUCKET)
-        .send()
-        .await
-        .unwrap();
+    let open = store.client().list_multipart_uploads().bucket(BUCKET).send().await.unwrap();
     assert_eq!(open.uploads().len(), 0);
     store.stop().await;
 }
@@ -247,60 +152,22 @@ async fn abort_leaves_nothing() {
     let client = store.client();
     let id = begin(&client, "k").await;
     let one = part(&client, "k", &id, 1, b"one").await;
-    let abort = |id: &str| {
-        client
-            .abort_multipart_upload()
-            .bucket(BUCKET)
-            .key("k")
-            .upload_id(id)
-            .send()
-    };
+    let abort = |id: &str| client.abort_multipart_upload().bucket(BUCKET).key("k").upload_id(id).send();
     abort(&id).await.unwrap();
     assert_eq!(store.dir.uploads().len(), 0);
     assert_eq!(code(abort(&id).await), "NoSuchUpload");
-    assert_eq!(
-        code(complete(&client, "k", &id, &[one]).send().await),
-        "NoSuchUpload"
-    );
-    let late = client
-        .upload_part()
-        .bucket(BUCKET)
-        .key("k")
-        .upload_id(&id)
-        .part_number(1);
-    assert_eq!(
-        code(late.body(bytes(MIB, 4).into()).send().await),
-        "NoSuchUpload"
-    );
-    let list = client
-        .list_parts()
-        .bucket(BUCKET)
-        .key("k")
-        .upload_id(&id)
-        .send()
-        .await;
+    assert_eq!(code(complete(&client, "k", &id, &[one]).send().await), "NoSuchUpload");
+    let late = client.upload_part().bucket(BUCKET).key("k").upload_id(&id).part_number(1);
+    assert_eq!(code(late.body(bytes(MIB, 4).into()).send().await), "NoSuchUpload");
+    let list = client.list_parts().bucket(BUCKET).key("k").upload_id(&id).send().await;
     assert_eq!(code(list), "NoSuchUpload");
     let id = begin(&client, "k").await;
     for number in [0, 10_001] {
-        let part = client
-            .upload_part()
-            .bucket(BUCKET)
-            .key("k")
-            .upload_id(&id)
-            .part_number(number);
-        assert_eq!(
-            code(part.body(vec![1].into()).send().await),
-            "InvalidArgument"
-        );
+        let part = client.upload_part().bucket(BUCKET).key("k").upload_id(&id).part_number(number);
+        assert_eq!(code(part.body(vec![1].into()).send().await), "InvalidArgument");
     }
     let store = store.restart().await;
-    let open = store
-        .client()
-        .list_multipart_uploads()
-        .bucket(BUCKET)
-        .send()
-        .await
-        .unwrap();
+    let open = store.client().list_multipart_uploads().bucket(BUCKET).send().await.unwrap();
     assert_eq!(open.uploads().len(), 1);
     store.stop().await;
 }

@@ -23,10 +23,7 @@ fn crc64(bytes: &[u8]) -> String {
 }
 
 fn etag(bytes: &[u8]) -> String {
-    let hex: String = Md5::digest(bytes)
-        .iter()
-        .map(|b| format!("{b:02x}"))
-        .collect();
+    let hex: String = Md5::digest(bytes).iter().map(|b| format!("{b:02x}")).collect();
     format!("\"{hex}\"")
 }
 
@@ -34,85 +31,27 @@ fn etag(bytes: &[u8]) -> String {
 async fn buckets() {
     let store = TestStore::start().await;
     let client = store.client();
-    client
-        .create_bucket()
-        .bucket("second")
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(
-        code(client.create_bucket().bucket("second").send().await),
-        "BucketAlreadyOwnedByYou"
-    );
+    client.create_bucket().bucket("second").send().await.unwrap();
+    assert_eq!(code(client.create_bucket().bucket("second").send().await), "BucketAlreadyOwnedByYou");
     client.head_bucket().bucket("second").send().await.unwrap();
-    client
-        .get_bucket_location()
-        .bucket("second")
-        .send()
-        .await
-        .unwrap();
+    client.get_bucket_location().bucket("second").send().await.unwrap();
     let absent = client.head_bucket().bucket("absent").send().await;
-    assert_eq!(
-        absent
-            .unwrap_err()
-            .raw_response()
-            .unwrap()
-            .status()
-            .as_u16(),
-        404
-    );
+    assert_eq!(absent.unwrap_err().raw_response().unwrap().status().as_u16(), 404);
     let names = |list: aws_sdk_s3::operation::list_buckets::ListBucketsOutput| -> Vec<String> {
-        list.buckets()
-            .iter()
-            .map(|b| b.name().unwrap().to_owned())
-            .collect()
+        list.buckets().iter().map(|b| b.name().unwrap().to_owned()).collect()
     };
-    assert_eq!(
-        names(client.list_buckets().send().await.unwrap()),
-        ["second", BUCKET]
-    );
+    assert_eq!(names(client.list_buckets().send().await.unwrap()), ["second", BUCKET]);
 
-    client
-        .put_object()
-        .bucket("second")
-        .key("k")
-        .body(vec![1].into())
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(
-        code(client.delete_bucket().bucket("second").send().await),
-        "BucketNotEmpty"
-    );
-    client
-        .delete_object()
-        .bucket("second")
-        .key("k")
-        .send()
-        .await
-        .unwrap();
-    client
-        .delete_bucket()
-        .bucket("second")
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(
-        code(client.delete_bucket().bucket("second").send().await),
-        "NoSuchBucket"
-    );
-    let put = client
-        .put_object()
-        .bucket("second")
-        .key("k")
-        .body(vec![1].into());
+    client.put_object().bucket("second").key("k").body(vec![1].into()).send().await.unwrap();
+    assert_eq!(code(client.delete_bucket().bucket("second").send().await), "BucketNotEmpty");
+    client.delete_object().bucket("second").key("k").send().await.unwrap();
+    client.delete_bucket().bucket("second").send().await.unwrap();
+    assert_eq!(code(client.delete_bucket().bucket("second").send().await), "NoSuchBucket");
+    let put = client.put_object().bucket("second").key("k").body(vec![1].into());
     assert_eq!(code(put.send().await), "NoSuchBucket");
 
     let store = store.restart().await;
-    assert_eq!(
-        names(store.client().list_buckets().send().await.unwrap()),
-        [BUCKET]
-    );
+    assert_eq!(names(store.client().list_buckets().send().await.unwrap()), [BUCKET]);
     store.stop().await;
 }
 
@@ -129,20 +68,12 @@ async fn sizes_come_back_byte_for_byte_whatever_the_framing() {
             assert!(get(&client, "whole").await == body, "{size}");
             // From a file the SDK streams: aws-chunked with a trailer, where it checks.
             let stream = ByteStream::from_path(&file).await.unwrap();
-            let request = client
-                .put_object()
-                .bucket(BUCKET)
-                .key("streamed")
-                .body(stream);
+            let request = client.put_object().bucket(BUCKET).key("streamed").body(stream);
             let answer = request.send().await.unwrap();
             assert_eq!(answer.e_tag(), Some(etag(&body).as_str()));
             assert_eq!(answer.checksum_crc64_nvme(), Some(crc64(&body).as_str()));
             let head = client.head_object().bucket(BUCKET).key("streamed");
-            let head = head
-                .checksum_mode(ChecksumMode::Enabled)
-                .send()
-                .await
-                .unwrap();
+            let head = head.checksum_mode(ChecksumMode::Enabled).send().await.unwrap();
             assert_eq!(head.content_length(), Some(size as i64));
             assert_eq!(head.content_encoding(), None);
             assert_eq!(head.checksum_crc64_nvme(), Some(crc64(&body).as_str()));
@@ -160,12 +91,7 @@ async fn sizes_come_back_byte_for_byte_whatever_the_framing() {
 async fn headers_and_metadata_stay_with_the_object() {
     let store = TestStore::start().await;
     let disposition = "attachment; filename*=UTF-8''%E2%82%AC.pdf";
-    let put = store
-        .checking_client()
-        .put_object()
-        .bucket(BUCKET)
-        .key("k")
-        .body(vec![7; 10].into());
+    let put = store.checking_client().put_object().bucket(BUCKET).key("k").body(vec![7; 10].into());
     let put = put
         .content_type("application/pdf")
         .content_disposition(disposition)
@@ -176,52 +102,24 @@ async fn headers_and_metadata_stay_with_the_object() {
     put.send().await.unwrap();
     let store = store.restart().await;
     let client = store.client();
-    let head = client
-        .head_object()
-        .bucket(BUCKET)
-        .key("k")
-        .send()
-        .await
-        .unwrap();
+    let head = client.head_object().bucket(BUCKET).key("k").send().await.unwrap();
     assert_eq!(head.content_type(), Some("application/pdf"));
     assert_eq!(head.content_disposition(), Some(disposition));
     assert_eq!(head.content_encoding(), Some("gzip"));
     assert_eq!(head.content_language(), Some("de"));
     assert_eq!(head.cache_control(), Some("no-store"));
     assert_eq!(head.metadata().unwrap()["name"], "pail");
-    assert_eq!(
-        head.checksum_crc64_nvme(),
-        None,
-        "only when it is asked for"
-    );
-    let big = client
-        .put_object()
-        .bucket(BUCKET)
-        .key("big")
-        .metadata("m", "x".repeat(2048));
+    assert_eq!(head.checksum_crc64_nvme(), None, "only when it is asked for");
+    let big = client.put_object().bucket(BUCKET).key("big").metadata("m", "x".repeat(2048));
     assert_eq!(code(big.send().await), "MetadataTooLarge");
 
     // A copy onto itself is how clients change the metadata.
     let source = format!("{BUCKET}/k");
-    let copy = || {
-        client
-            .copy_object()
-            .bucket(BUCKET)
-            .key("k")
-            .copy_source(&source)
-    };
+    let copy = || client.copy_object().bucket(BUCKET).key("k").copy_source(&source);
     assert_eq!(code(copy().send().await), "InvalidRequest");
-    let changed = copy()
-        .metadata_directive(MetadataDirective::Replace)
-        .metadata("name", "other");
+    let changed = copy().metadata_directive(MetadataDirective::Replace).metadata("name", "other");
     changed.send().await.unwrap();
-    let head = client
-        .head_object()
-        .bucket(BUCKET)
-        .key("k")
-        .send()
-        .await
-        .unwrap();
+    let head = client.head_object().bucket(BUCKET).key("k").send().await.unwrap();
     assert_eq!(head.metadata().unwrap()["name"], "other");
     assert_eq!(head.content_disposition(), None);
     assert_eq!(get(&client, "k").await, vec![7; 10]);
@@ -233,13 +131,7 @@ async fn checksums_are_verified() {
     let store = TestStore::start().await;
     let client = store.client();
     let body = bytes(200_000, 1);
-    let put = || {
-        client
-            .put_object()
-            .bucket(BUCKET)
-            .key("k")
-            .body(body.clone().into())
-    };
+    let put = || client.put_object().bucket(BUCKET).key("k").body(body.clone().into());
     for algorithm in [
         ChecksumAlgorithm::Crc32,
         ChecksumAlgorithm::Crc32C,
@@ -251,53 +143,21 @@ async fn checksums_are_verified() {
         let promised = put().checksum_algorithm(algorithm.clone()).send().await;
         assert_eq!(code(promised), "InvalidRequest");
         let sent = store.checking_client().put_object().bucket(BUCKET).key("k");
-        let sent = sent
-            .checksum_algorithm(algorithm.clone())
-            .body(body.clone().into());
+        let sent = sent.checksum_algorithm(algorithm.clone()).body(body.clone().into());
         sent.send().await.unwrap();
         let file = store.dir.path().join("body");
         std::fs::write(&file, &body).unwrap();
         let stream = ByteStream::from_path(&file).await.unwrap();
-        let streamed = store
-            .checking_client()
-            .put_object()
-            .bucket(BUCKET)
-            .key("streamed");
-        streamed
-            .checksum_algorithm(algorithm)
-            .body(stream)
-            .send()
-            .await
-            .unwrap();
+        let streamed = store.checking_client().put_object().bucket(BUCKET).key("streamed");
+        streamed.checksum_algorithm(algorithm).body(stream).send().await.unwrap();
         std::fs::remove_file(file).unwrap();
     }
-    client
-        .delete_object()
-        .bucket(BUCKET)
-        .key("k")
-        .send()
-        .await
-        .unwrap();
-    put()
-        .content_md5(base64(Md5::digest(&body)))
-        .send()
-        .await
-        .unwrap();
-    client
-        .delete_object()
-        .bucket(BUCKET)
-        .key("k")
-        .send()
-        .await
-        .unwrap();
+    client.delete_object().bucket(BUCKET).key("k").send().await.unwrap();
+    put().content_md5(base64(Md5::digest(&body))).send().await.unwrap();
+    client.delete_object().bucket(BUCKET).key("k").send().await.unwrap();
 
     let refused = [
-        code(
-            put()
-                .content_md5(base64(Md5::digest(b"other")))
-                .send()
-                .await,
-        ),
+        code(put().content_md5(base64(Md5::digest(b"other"))).send().await),
         code(put().checksum_crc32(base64([0; 4])).send().await),
         code(put().checksum_crc32_c(base64([0; 4])).send().await),
         code(put().checksum_crc64_nvme(base64([0; 8])).send().await),
@@ -305,14 +165,8 @@ async fn checksums_are_verified() {
         code(put().checksum_sha256(base64([0; 32])).send().await),
     ];
     assert_eq!(refused, ["BadDigest"; 6]);
-    assert_eq!(
-        code(put().content_md5("AAAA").send().await),
-        "InvalidDigest"
-    );
-    assert_eq!(
-        code(client.get_object().bucket(BUCKET).key("k").send().await),
-        "NoSuchKey"
-    );
+    assert_eq!(code(put().content_md5("AAAA").send().await), "InvalidDigest");
+    assert_eq!(code(client.get_object().bucket(BUCKET).key("k").send().await), "NoSuchKey");
     store.stop().await;
 }
 
@@ -334,11 +188,7 @@ async fn ranges() {
     ];
     for (first, last) in cases {
         let request = client.get_object().bucket(BUCKET).key("k");
-        let answer = request
-            .range(format!("bytes={first}-{last}"))
-            .send()
-            .await
-            .unwrap();
+        let answer = request.range(format!("bytes={first}-{last}")).send().await.unwrap();
         let last = last.min(size - 1);
         let header = format!("bytes {first}-{last}/{size}");
         assert_eq!(answer.content_range(), Some(header.as_str()));
@@ -347,23 +197,9 @@ async fn ranges() {
         assert!(got == body[first..=last], "{first}-{last}");
     }
     let range = |r: &str| client.get_object().bucket(BUCKET).key("k").range(r).send();
-    let tail = range("bytes=-70000")
-        .await
-        .unwrap()
-        .body
-        .collect()
-        .await
-        .unwrap()
-        .to_vec();
+    let tail = range("bytes=-70000").await.unwrap().body.collect().await.unwrap().to_vec();
     assert!(tail == body[size - 70_000..]);
-    let rest = range("bytes=65537-")
-        .await
-        .unwrap()
-        .body
-        .collect()
-        .await
-        .unwrap()
-        .to_vec();
+    let rest = range("bytes=65537-").await.unwrap().body.collect().await.unwrap().to_vec();
     assert!(rest == body[65_537..]);
     assert_eq!(code(range(&format!("bytes={size}-")).await), "InvalidRange");
     store.stop().await;
@@ -373,48 +209,17 @@ async fn ranges() {
 async fn absent_things_have_their_codes() {
     let store = TestStore::start().await;
     let client = store.client();
-    assert_eq!(
-        code(client.get_object().bucket(BUCKET).key("k").send().await),
-        "NoSuchKey"
-    );
-    assert_eq!(
-        code(client.get_object().bucket("absent").key("k").send().await),
-        "NoSuchBucket"
-    );
-    let head = client
-        .head_object()
-        .bucket(BUCKET)
-        .key("k")
-        .send()
-        .await
-        .unwrap_err();
+    assert_eq!(code(client.get_object().bucket(BUCKET).key("k").send().await), "NoSuchKey");
+    assert_eq!(code(client.get_object().bucket("absent").key("k").send().await), "NoSuchBucket");
+    let head = client.head_object().bucket(BUCKET).key("k").send().await.unwrap_err();
     assert_eq!(head.raw_response().unwrap().status().as_u16(), 404);
-    client
-        .delete_object()
-        .bucket(BUCKET)
-        .key("k")
-        .send()
-        .await
-        .unwrap();
-    let version = client
-        .get_object()
-        .bucket(BUCKET)
-        .key("k")
-        .version_id("x")
-        .send()
-        .await;
+    client.delete_object().bucket(BUCKET).key("k").send().await.unwrap();
+    let version = client.get_object().bucket(BUCKET).key("k").version_id("x").send().await;
     assert_eq!(code(version), "NoSuchVersion");
-    assert_eq!(
-        code(client.get_bucket_acl().bucket(BUCKET).send().await),
-        "NotImplemented"
-    );
+    assert_eq!(code(client.get_bucket_acl().bucket(BUCKET).send().await), "NotImplemented");
     let tagged = client.put_object().bucket(BUCKET).key("k").tagging("a=b");
     assert_eq!(code(tagged.send().await), "NotImplemented");
-    let long = client
-        .put_object()
-        .bucket(BUCKET)
-        .key("x".repeat(1025))
-        .body(vec![1].into());
+    let long = client.put_object().bucket(BUCKET).key("x".repeat(1025)).body(vec![1].into());
     assert_eq!(code(long.send().await), "KeyTooLongError");
     store.stop().await;
 }
@@ -423,22 +228,10 @@ async fn absent_things_have_their_codes() {
 async fn conditions_on_writing() {
     let store = TestStore::start().await;
     let client = store.client();
-    let put = |body: &[u8]| {
-        client
-            .put_object()
-            .bucket(BUCKET)
-            .key("k")
-            .body(body.to_vec().into())
-    };
-    assert_eq!(
-        code(put(b"a").if_match("\"x\"").send().await),
-        "PreconditionFailed"
-    );
+    let put = |body: &[u8]| client.put_object().bucket(BUCKET).key("k").body(body.to_vec().into());
+    assert_eq!(code(put(b"a").if_match("\"x\"").send().await), "PreconditionFailed");
     put(b"a").if_none_match("*").send().await.unwrap();
-    assert_eq!(
-        code(put(b"b").if_none_match("*").send().await),
-        "PreconditionFailed"
-    );
+    assert_eq!(code(put(b"b").if_none_match("*").send().await), "PreconditionFailed");
     assert_eq!(get(&client, "k").await, b"a");
     put(b"c").if_match(etag(b"a")).send().await.unwrap();
     assert_eq!(get(&client, "k").await, b"c");
@@ -485,36 +278,16 @@ async fn keys_without_traps() {
         assert_eq!(get(&client, key).await, key.as_bytes(), "{key:?}");
     }
     assert_eq!(store.dir.objects().len(), keys.len());
-    client
-        .delete_object()
-        .bucket(BUCKET)
-        .key("a")
-        .send()
-        .await
-        .unwrap();
+    client.delete_object().bucket(BUCKET).key("a").send().await.unwrap();
     assert_eq!(get(&client, "A").await, b"A");
     assert_eq!(get(&client, "a/").await, b"a/");
     let all = |keys: &[&str]| {
-        let ids = keys
-            .iter()
-            .map(|k| ObjectIdentifier::builder().key(*k).build().unwrap());
-        Delete::builder()
-            .set_objects(Some(ids.collect()))
-            .build()
-            .unwrap()
+        let ids = keys.iter().map(|k| ObjectIdentifier::builder().key(*k).build().unwrap());
+        Delete::builder().set_objects(Some(ids.collect())).build().unwrap()
     };
     // Those whose names XML can hold: a line end inside an element comes back as one, so it is kept.
-    let answer = client
-        .delete_objects()
-        .bucket(BUCKET)
-        .delete(all(&keys))
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(
-        (answer.deleted().len(), answer.errors().len()),
-        (keys.len(), 0)
-    );
+    let answer = client.delete_objects().bucket(BUCKET).delete(all(&keys)).send().await.unwrap();
+    assert_eq!((answer.deleted().len(), answer.errors().len()), (keys.len(), 0));
     assert_eq!(store.dir.objects().len(), 0);
     store.stop().await;
 }
@@ -524,43 +297,16 @@ async fn copies() {
     let store = TestStore::start().await;
     let client = store.client();
     let body = bytes(300_000, 3);
-    let put = client
-        .put_object()
-        .bucket(BUCKET)
-        .key("from")
-        .body(body.clone().into());
+    let put = client.put_object().bucket(BUCKET).key("from").body(body.clone().into());
     put.content_type("image/png").send().await.unwrap();
-    let copy = client
-        .copy_object()
-        .bucket(BUCKET)
-        .key("to")
-        .copy_source(format!("{BUCKET}/from"));
+    let copy = client.copy_object().bucket(BUCKET).key("to").copy_source(format!("{BUCKET}/from"));
     let answer = copy.send().await.unwrap();
-    assert_eq!(
-        answer.copy_object_result().unwrap().e_tag(),
-        Some(etag(&body).as_str())
-    );
-    client
-        .delete_object()
-        .bucket(BUCKET)
-        .key("from")
-        .send()
-        .await
-        .unwrap();
+    assert_eq!(answer.copy_object_result().unwrap().e_tag(), Some(etag(&body).as_str()));
+    client.delete_object().bucket(BUCKET).key("from").send().await.unwrap();
     assert!(get(&client, "to").await == body);
-    let head = client
-        .head_object()
-        .bucket(BUCKET)
-        .key("to")
-        .send()
-        .await
-        .unwrap();
+    let head = client.head_object().bucket(BUCKET).key("to").send().await.unwrap();
     assert_eq!(head.content_type(), Some("image/png"));
-    let absent = client
-        .copy_object()
-        .bucket(BUCKET)
-        .key("x")
-        .copy_source(format!("{BUCKET}/from"));
+    let absent = client.copy_object().bucket(BUCKET).key("x").copy_source(format!("{BUCKET}/from"));
     assert_eq!(code(absent.send().await), "NoSuchKey");
     store.stop().await;
 }
@@ -574,36 +320,16 @@ async fn copies_of_ranges() {
     let id = begin(&client, "to").await;
     let source = format!("{BUCKET}/from");
     let copy = |number| {
-        let copy = client
-            .upload_part_copy()
-            .bucket(BUCKET)
-            .key("to")
-            .upload_id(&id);
+        let copy = client.upload_part_copy().bucket(BUCKET).key("to").upload_id(&id);
         copy.part_number(number).copy_source(&source)
     };
     let mut parts = Vec::new();
-    for (number, range) in [
-        (1, format!("bytes=7-{}", 5 * MIB + 6)),
-        (2, "bytes=0-99".into()),
-    ] {
+    for (number, range) in [(1, format!("bytes=7-{}", 5 * MIB + 6)), (2, "bytes=0-99".into())] {
         let answer = copy(number).copy_source_range(range).send().await.unwrap();
-        let etag = answer
-            .copy_part_result()
-            .unwrap()
-            .e_tag()
-            .unwrap()
-            .to_owned();
-        parts.push(
-            CompletedPart::builder()
-                .part_number(number)
-                .e_tag(etag)
-                .build(),
-        );
+        let etag = answer.copy_part_result().unwrap().e_tag().unwrap().to_owned();
+        parts.push(CompletedPart::builder().part_number(number).e_tag(etag).build());
     }
-    assert_eq!(
-        code(copy(3).copy_source_range("bytes=x").send().await),
-        "InvalidArgument"
-    );
+    assert_eq!(code(copy(3).copy_source_range("bytes=x").send().await), "InvalidArgument");
     let beyond = copy(3).copy_source_range(format!("bytes={}-{}", 6 * MIB, 7 * MIB));
     assert_eq!(code(beyond.send().await), "InvalidRange");
     assert_eq!(code(copy(3).upload_id("none").send().await), "NoSuchUpload");
@@ -625,19 +351,10 @@ async fn links_and_keys() {
     let answer = http.get(link.uri().parse().unwrap()).await.unwrap();
     assert_eq!(answer.status(), 200);
     assert_eq!(answer.headers()["content-type"], "text/plain");
-    assert_eq!(
-        answer.into_body().collect().await.unwrap().to_bytes(),
-        "linked"
-    );
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "linked");
     let altered = link.uri().replace("X-Amz-Expires=60", "X-Amz-Expires=61");
-    assert_eq!(
-        http.get(altered.parse().unwrap()).await.unwrap().status(),
-        403
-    );
+    assert_eq!(http.get(altered.parse().unwrap()).await.unwrap().status(), 403);
     let anonymous = format!("http://{}/{BUCKET}/%C3%A4/b%20c", store.address);
-    assert_eq!(
-        http.get(anonymous.parse().unwrap()).await.unwrap().status(),
-        403
-    );
+    assert_eq!(http.get(anonymous.parse().unwrap()).await.unwrap().status(), 403);
     store.stop().await;
 }

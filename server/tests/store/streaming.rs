@@ -13,18 +13,10 @@ use crate::multipart::{begin, complete, part};
 /// A PUT whose head has been sent and whose body is written by hand.
 async fn open_put(store: &TestStore, key: &str, length: usize, extra: &str) -> TcpStream {
     let until = PresigningConfig::expires_in(Duration::from_secs(60)).unwrap();
-    let put = store
-        .client()
-        .put_object()
-        .bucket(BUCKET)
-        .key(key)
-        .presigned(until)
-        .await
-        .unwrap();
+    let put = store.client().put_object().bucket(BUCKET).key(key).presigned(until).await.unwrap();
     let path = put.uri().split_once(&store.address.to_string()).unwrap().1;
     let host = store.address;
-    let head =
-        format!("PUT {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n{extra}\r\n");
+    let head = format!("PUT {path} HTTP/1.1\r\nHost: {host}\r\nContent-Length: {length}\r\n{extra}\r\n");
     let mut stream = TcpStream::connect(store.address).await.unwrap();
     stream.write_all(head.as_bytes()).await.unwrap();
     stream
@@ -32,17 +24,11 @@ async fn open_put(store: &TestStore, key: &str, length: usize, extra: &str) -> T
 
 fn written(store: &TestStore) -> u64 {
     let files = store.dir.temporary();
-    files
-        .iter()
-        .map(|f| f.metadata().map_or(0, |m| m.len()))
-        .sum()
+    files.iter().map(|f| f.metadata().map_or(0, |m| m.len())).sum()
 }
 
 async fn absent(client: &Client, key: &str) {
-    assert_eq!(
-        code(client.get_object().bucket(BUCKET).key(key).send().await),
-        "NoSuchKey"
-    );
+    assert_eq!(code(client.get_object().bucket(BUCKET).key(key).send().await), "NoSuchKey");
 }
 
 #[tokio::test]
@@ -107,43 +93,19 @@ async fn a_refusal_reaches_the_client_that_is_still_sending() {
     let client = store.client();
     // Large enough that it is not in the socket buffers when the answer is known.
     let body = bytes(12 * MIB, 3);
-    let no_upload = client
-        .upload_part()
-        .bucket(BUCKET)
-        .key("k")
-        .upload_id("none")
-        .part_number(1);
-    assert_eq!(
-        code(no_upload.body(body.clone().into()).send().await),
-        "NoSuchUpload"
-    );
-    let no_bucket = client
-        .put_object()
-        .bucket("absent")
-        .key("k")
-        .body(body.clone().into());
+    let no_upload = client.upload_part().bucket(BUCKET).key("k").upload_id("none").part_number(1);
+    assert_eq!(code(no_upload.body(body.clone().into()).send().await), "NoSuchUpload");
+    let no_bucket = client.put_object().bucket("absent").key("k").body(body.clone().into());
     assert_eq!(code(no_bucket.send().await), "NoSuchBucket");
     // One that does not read before it has sent everything, as many do not.
-    let mut stream = open_put(
-        &store,
-        &"x".repeat(1024),
-        body.len(),
-        "X-Amz-Tagging: a=b\r\n",
-    )
-    .await;
+    let mut stream = open_put(&store, &"x".repeat(1024), body.len(), "X-Amz-Tagging: a=b\r\n").await;
     stream.write_all(&body).await.unwrap();
     let mut answer = [0; 12];
     stream.read_exact(&mut answer).await.unwrap();
     assert_eq!(&answer, b"HTTP/1.1 501");
     // A client that waits to be told sends nothing at all.
     let until = PresigningConfig::expires_in(Duration::from_secs(60)).unwrap();
-    let put = client
-        .put_object()
-        .bucket("absent")
-        .key("k")
-        .presigned(until)
-        .await
-        .unwrap();
+    let put = client.put_object().bucket("absent").key("k").presigned(until).await.unwrap();
     let path = put.uri().split_once(&store.address.to_string()).unwrap().1;
     let head = format!(
         "PUT {path} HTTP/1.1\r\nHost: {}\r\nContent-Length: 1000000\r\nExpect: 100-continue\r\n\r\n",
@@ -166,36 +128,13 @@ async fn readers_keep_the_object_they_began_with() {
     let id = begin(&client, "parts").await;
     let one = part(&client, "parts", &id, 1, &old[..6 * MIB]).await;
     let two = part(&client, "parts", &id, 2, &old[6 * MIB..]).await;
-    complete(&client, "parts", &id, &[one, two])
-        .send()
-        .await
-        .unwrap();
+    complete(&client, "parts", &id, &[one, two]).send().await.unwrap();
     for key in ["plain", "parts"] {
-        let mut overtaken = client
-            .get_object()
-            .bucket(BUCKET)
-            .key(key)
-            .send()
-            .await
-            .unwrap()
-            .body;
+        let mut overtaken = client.get_object().bucket(BUCKET).key(key).send().await.unwrap().body;
         let first = overtaken.next().await.unwrap().unwrap();
-        let mut survivor = client
-            .get_object()
-            .bucket(BUCKET)
-            .key(key)
-            .send()
-            .await
-            .unwrap()
-            .body;
+        let mut survivor = client.get_object().bucket(BUCKET).key(key).send().await.unwrap().body;
         put(&client, key, b"new".to_vec()).await;
-        client
-            .delete_object()
-            .bucket(BUCKET)
-            .key(key)
-            .send()
-            .await
-            .unwrap();
+        client.delete_object().bucket(BUCKET).key(key).send().await.unwrap();
         let mut read = first.to_vec();
         while let Some(bytes) = overtaken.next().await {
             read.extend_from_slice(&bytes.unwrap());
@@ -215,9 +154,7 @@ async fn readers_keep_the_object_they_began_with() {
 async fn overwriting_and_reading_at_once_gives_whole_objects() {
     let store = TestStore::start().await;
     let client = store.client();
-    let versions: Vec<Vec<u8>> = (0..4)
-        .map(|n| bytes(150_000 + 40_000 * n, n as u64))
-        .collect();
+    let versions: Vec<Vec<u8>> = (0..4).map(|n| bytes(150_000 + 40_000 * n, n as u64)).collect();
     put(&client, "k", versions[0].clone()).await;
     let writers = versions.clone().into_iter().map(|version| {
         let client = store.client();
@@ -230,24 +167,13 @@ async fn overwriting_and_reading_at_once_gives_whole_objects() {
     let writers: Vec<_> = writers.collect();
     let mut reads = 0;
     while reads < 20 || writers.iter().any(|w| !w.is_finished()) {
-        let answer = client
-            .get_object()
-            .bucket(BUCKET)
-            .key("k")
-            .send()
-            .await
-            .unwrap();
+        let answer = client.get_object().bucket(BUCKET).key("k").send().await.unwrap();
         let (etag, length) = (answer.e_tag().unwrap().to_owned(), answer.content_length());
         let read = answer.body.collect().await.unwrap().to_vec();
-        let version = versions
-            .iter()
-            .position(|v| *v == read)
-            .expect("one of the versions, whole");
+        let version = versions.iter().position(|v| *v == read).expect("one of the versions, whole");
         assert_eq!(length, Some(versions[version].len() as i64));
-        let hex: String = <md5::Md5 as md5::Digest>::digest(&read)
-            .iter()
-            .map(|b| format!("{b:02x}"))
-            .collect();
+        let hex: String =
+            <md5::Md5 as md5::Digest>::digest(&read).iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(etag, format!("\"{hex}\""));
         reads += 1;
     }

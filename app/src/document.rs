@@ -1,0 +1,161 @@
+//! The HTML documents around the page: written by the server only.
+
+use leptos::prelude::*;
+
+use crate::page::{App, Session};
+use crate::sentences::{Refusal, advice, result_words};
+use crate::wire::{FileOutcome, Outcome, Problem, UploadAnswer};
+
+/// What one rendered page needs; the addresses are absolute paths.
+#[derive(Clone, Debug)]
+pub struct PageConfig {
+    /// 128 random bits or more, fresh with each page.
+    pub client_id: String,
+    /// For the inline script, when the answer's policy asks for one.
+    pub nonce: Option<String>,
+    pub css: String,
+    pub js: String,
+    pub wasm: String,
+    /// Largest accepted document, in bytes.
+    pub max_document: u64,
+    /// Largest accepted image, in bytes.
+    pub max_image: u64,
+    pub allow_svg: bool,
+}
+
+impl PageConfig {
+    fn session(&self) -> Session {
+        Session {
+            client_id: self.client_id.clone(),
+            max_document: self.max_document,
+            max_image: self.max_image,
+            allow_svg: self.allow_svg,
+        }
+    }
+}
+
+/// The upload page as a whole HTML document.
+#[must_use]
+pub fn page_html(config: &PageConfig) -> String {
+    document_html(|| shell(config.clone()))
+}
+
+/// The page that answers a form posted without JavaScript.
+#[must_use]
+pub fn result_html(config: &PageConfig, answer: &Result<UploadAnswer, Problem>) -> String {
+    document_html(|| result_page(config.clone(), answer.clone()))
+}
+
+fn document_html<V: IntoView>(view: impl FnOnce() -> V) -> String {
+    // Signals live in the owner and go with it.
+    let owner = Owner::new();
+    let html = owner.with(|| view().into_view().to_html());
+    owner.cleanup();
+    format!("<!DOCTYPE html>{html}")
+}
+
+/// The upload page, for whoever renders it in an owner of their own.
+pub fn shell(config: PageConfig) -> impl IntoView {
+    let session = config.session();
+    let script = format!(
+        "import init,{{hydrate}} from {js:?};await init({{module_or_path:{wasm:?}}});hydrate()",
+        js = config.js,
+        wasm = config.wasm,
+    );
+    view! {
+        <html lang="en">
+            <head>
+                {head("Upload", &config.css)}
+                <link rel="modulepreload" href=config.js.clone() />
+                <link
+                    rel="preload"
+                    href=config.wasm.clone()
+                    r#as="fetch"
+                    r#type="application/wasm"
+                    crossorigin="anonymous"
+                />
+                <script type="module" nonce=config.nonce.clone() inner_html=script></script>
+            </head>
+            <body
+                data-client-id=session.client_id.clone()
+                data-max-document=session.max_document
+                data-max-image=session.max_image
+                data-allow-svg=u8::from(session.allow_svg)
+            >
+                <App session=session.clone() />
+            </body>
+        </html>
+    }
+}
+
+/// What was stored, file by file, or why not.
+pub fn result_page(config: PageConfig, answer: Result<UploadAnswer, Problem>) -> impl IntoView {
+    let (problem, files) = match answer {
+        Ok(answer) => (None, answer.files),
+        Err(problem) => (Some(problem.clone()), problem.files),
+    };
+    let all = files.iter().all(|file| file.outcome == Outcome::Stored) && problem.is_none();
+    let heading = match (all, files.len()) {
+        (true, 2) => "Both are stored",
+        (true, _) => "It is stored",
+        (false, _) => "Not everything is stored",
+    };
+    let cards: Vec<_> = files.iter().map(|file| outcome_card(file, problem.as_ref())).collect();
+    // A request that failed as a whole has no files to speak of.
+    let whole = problem.filter(|_| files.is_empty()).map(|problem| {
+        let reference = problem.upload_id.as_deref().unwrap_or_default();
+        let advice = advice(&problem.code, Some(Outcome::Failed), reference);
+        failed_card(Refusal { sentence: problem.detail, advice })
+    });
+    view! {
+        <html lang="en">
+            <head>{head(heading, &config.css)}</head>
+            <body>
+                <main>
+                    <header>
+                        <p class="brand">"Bucket Brigade"</p>
+                        <h1>{heading}</h1>
+                    </header>
+                    <div class="cards">{cards} {whole}</div>
+                    <p class="actions"><a class="primary" href="/">"Upload more"</a></p>
+                </main>
+            </body>
+        </html>
+    }
+}
+
+fn head(title: &'static str, css: &str) -> AnyView {
+    view! {
+        <meta charset="utf-8" />
+        <meta name="viewport" content="width=device-width, initial-scale=1" />
+        <meta name="color-scheme" content="light dark" />
+        <title>{title}</title>
+        <link rel="stylesheet" href=css.to_owned() />
+    }
+    .into_any()
+}
+
+fn outcome_card(file: &FileOutcome, problem: Option<&Problem>) -> AnyView {
+    let (sentence, rest) = result_words(file, problem);
+    if file.outcome != Outcome::Stored {
+        return failed_card(Refusal { sentence, advice: rest });
+    }
+    view! {
+        <section class="card" data-state="stored">
+            <p class="headline">{sentence}</p>
+            <p class="detail">{rest}</p>
+            {file.key.clone().map(|key| view! { <div class="key"><code>{key}</code></div> })}
+        </section>
+    }
+    .into_any()
+}
+
+fn failed_card(Refusal { sentence, advice }: Refusal) -> AnyView {
+    view! {
+        <section class="card" data-state="failed">
+            <p class="headline">{sentence}</p>
+            <p class="detail">{advice}</p>
+        </section>
+    }
+    .into_any()
+}

@@ -1,0 +1,325 @@
+//! The page: two cards, one button, one line that sums up.
+
+use std::time::Duration;
+
+use futures_channel::oneshot;
+use leptos::ev;
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+
+use crate::captions::{Spoken, announcement, button, summary, title};
+use crate::card::{Card, Place};
+use crate::feed::Feed;
+use crate::send::{self, Chosen, bytes_of};
+use crate::sentences::{Kind, nothing_chosen};
+use crate::transfers::{PostEnd, Row, Transfers};
+use crate::wire::{FileMessage, FileType};
+
+/// What the server tells a page about itself, by attributes of `<body>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Session {
+    pub client_id: String,
+    /// Largest accepted document, in bytes.
+    pub max_document: u64,
+    /// Largest accepted image, in bytes.
+    pub max_image: u64,
+    pub allow_svg: bool,
+}
+
+impl Session {
+    /// What the page says of one of its files.
+    #[must_use]
+    pub const fn kind(&self, file_type: FileType) -> Kind {
+        let limit = match file_type {
+            FileType::DocsFile => self.max_document,
+            FileType::MsaImgs => self.max_image,
+        };
+        Kind { file_type, limit, svg: self.allow_svg }
+    }
+
+    /// Reads the attributes that `shell` wrote.
+    #[must_use]
+    pub fn from_document() -> Self {
+        let body = document().body();
+        let read = |name: &str| body.as_ref().and_then(|body| body.get_attribute(name));
+        let number = |name| read(name).and_then(|text| text.parse().ok()).unwrap_or(0);
+        Self {
+            client_id: read("data-client-id").unwrap_or_default(),
+            max_document: number("data-max-document"),
+            max_image: number("data-max-image"),
+            allow_svg: number("data-allow-svg") == 1,
+        }
+    }
+}
+
+/// How long the server may take to confirm a cancel, and to tell how a broken POST ended.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a cancelled POST may take to answer; the answer has the key of what was stored before.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// A second press this soon is a double click on Upload and no wish to cancel.
+const DOUBLE_CLICK_MS: f64 = 500.0;
+
+/// A piece of the view that follows the signals it reads. Boxed, so that a view is compiled once
+/// for all texts and once for all flags: each closure type of its own would cost the page 1 kB.
+pub type Live<T> = Box<dyn Fn() -> T + Send>;
+
+/// Everything the cards share.
+#[derive(Clone, Copy)]
+pub struct Page {
+    places: [Place; 2],
+    transfers: RwSignal<Transfers>,
+    feed: Feed,
+    client_id: StoredValue<String>,
+    /// Ends the POST under way.
+    abort: StoredValue<Option<oneshot::Sender<()>>>,
+    /// When Upload was last pressed, in ms; tells one upload from the next.
+    pressed_at: StoredValue<f64>,
+    awake: RwSignal<bool>,
+    status: RwSignal<String>,
+    alert: RwSignal<String>,
+}
+
+impl Page {
+    fn new(session: &Session) -> Self {
+        Self {
+            places: FileType::ALL.map(|file_type| Place::new(session.kind(file_type))),
+            transfers: RwSignal::new(Transfers::default()),
+            feed: Feed::new(),
+            client_id: StoredValue::new(session.client_id.clone()),
+            abort: StoredValue::new(None),
+            pressed_at: StoredValue::new(0.0),
+            awake: RwSignal::new(false),
+            status: RwSignal::new(String::new()),
+            alert: RwSignal::new(String::new()),
+        }
+    }
+
+    /// Reads one file's row, and again whenever it changes.
+    pub fn with_row<T>(self, kind: Kind, read: impl FnOnce(Option<&Row>) -> T) -> T {
+        self.transfers.with(|transfers| read(transfers.row(kind.file_type)))
+    }
+
+    /// The last result of a file makes room for another choice.
+    pub fn forget(self, kind: Kind) {
+        self.transfers.update(|transfers| transfers.forget(kind.file_type));
+    }
+
+    /// Runs once, in the browser, when the page has come alive.
+    fn wake(self) {
+        self.awake.set(true);
+        for place in self.places {
+            if place.file().is_some() {
+                place.look_again();
+            }
+        }
+        // A file that misses the card must not replace the page.
+        let _ = window_event_listener(ev::dragover, |event| event.prevent_default());
+        let _ = window_event_listener(ev::drop, |event| event.prevent_default());
+        self.feed.watch(&self.client_id.get_value(), move |message| self.fold(message));
+    }
+
+    fn fold(self, message: FileMessage) {
+        self.change(|transfers| {
+            transfers.fold(message);
+        });
+        let cancelled = |transfers: &Transfers| !transfers.is_running() && transfers.was_cancelled();
+        if self.transfers.with_untracked(cancelled) {
+            self.abort_after(FAREWELL);
+        }
+    }
+
+    /// Changes the rows and says aloud what is worth it.
+    fn change(self, change: impl FnOnce(&mut Transfers)) {
+        let before = self.transfers.get_untracked();
+        self.transfers.update(change);
+        for file_type in FileType::ALL {
+            let after = |transfers: &Transfers| {
+                announcement(file_type, before.row(file_type), transfers.row(file_type))
+            };
+            match self.transfers.with_untracked(after) {
+                Some(Spoken::Status(text)) => self.status.set(text),
+                Some(Spoken::Alert(text)) => self.alert.set(text),
+                None => {}
+            }
+        }
+    }
+
+    /// Chosen and not yet stored: what a press of Upload sends.
+    fn pending(self) -> Vec<Chosen> {
+        let chosen = self.places.into_iter().filter(|place| !self.is_stored(*place));
+        chosen
+            .filter_map(|place| Some(Chosen { file_type: place.kind.file_type, file: place.file()? }))
+            .collect()
+    }
+
+    fn is_stored(self, place: Place) -> bool {
+        self.with_row(place.kind, |row| row.is_some_and(Row::is_stored))
+    }
+
+    /// The one button: Upload, Cancel, or room for more.
+    fn press(self) {
+        let since = js_sys::Date::now() - self.pressed_at.get_value();
+        let (running, stored) =
+            self.transfers.with_untracked(|transfers| (transfers.is_running(), transfers.stored() > 0));
+        if running {
+            if since > DOUBLE_CLICK_MS {
+                self.cancel();
+            }
+        } else if stored && self.pending().is_empty() {
+            self.clear();
+        } else {
+            self.start();
+        }
+    }
+
+    /// Sends what is pending.
+    pub fn start(self) {
+        if self.transfers.with_untracked(Transfers::is_running) {
+            return;
+        }
+        let files = self.pending();
+        if files.is_empty() {
+            self.refuse_empty();
+            return;
+        }
+        let press = js_sys::Date::now();
+        self.pressed_at.set_value(press);
+        let sizes = files.iter().map(|chosen| (chosen.file_type, bytes_of(&chosen.file)));
+        let sizes: Vec<_> = sizes.collect();
+        self.change(|transfers| transfers.begin(&sizes));
+        let (abort, aborted) = oneshot::channel();
+        self.abort.set_value(Some(abort));
+        let client_id = self.client_id.get_value();
+        spawn_local(async move {
+            match send::post(&files, &client_id, aborted).await {
+                // The socket may still tell how it really ended.
+                PostEnd::Lost => set_timeout(move || self.settle(press, PostEnd::Lost), PATIENCE),
+                end => self.settle(press, end),
+            }
+        });
+    }
+
+    fn refuse_empty(self) {
+        let refusal = nothing_chosen();
+        self.alert.set(refusal.sentence.clone());
+        // What is refused already says why.
+        if self.places.iter().all(|place| place.refusal.with_untracked(Option::is_none)) {
+            self.places[0].refusal.set(Some(refusal));
+        }
+        self.places[0].focus();
+    }
+
+    /// The end of the POST, unless another one has begun since.
+    fn settle(self, press: f64, end: PostEnd) {
+        if self.pressed_at.get_value().total_cmp(&press).is_eq() {
+            self.change(|transfers| transfers.settle(end));
+        }
+    }
+
+    /// Tells the server; the request is dropped only when it has confirmed, or not in time.
+    fn cancel(self) {
+        if self.transfers.with_untracked(Transfers::is_cancelling) {
+            return;
+        }
+        self.transfers.update(Transfers::cancel);
+        match self.transfers.with_untracked(|transfers| transfers.upload_id().map(str::to_owned)) {
+            Some(upload_id) => {
+                if !self.feed.cancel(&upload_id) {
+                    send::delete(&upload_id);
+                }
+                self.abort_after(PATIENCE);
+            }
+            None => self.abort_after(Duration::ZERO),
+        }
+    }
+
+    /// Whoever calls first sets the time; the sender is this upload's, so no later one is hit.
+    fn abort_after(self, time: Duration) {
+        if let Some(abort) = self.abort.try_update_value(Option::take).flatten() {
+            set_timeout(
+                move || {
+                    let _ = abort.send(());
+                },
+                time,
+            );
+        }
+    }
+
+    /// Room for two more files.
+    fn clear(self) {
+        for place in self.places {
+            place.clear();
+            self.forget(place.kind);
+        }
+        self.places[0].focus();
+    }
+
+    /// Whether a press of the button would send something.
+    fn is_waiting(self) -> bool {
+        let waits = |place: &Place| place.chosen.with(Option::is_some) && !self.is_stored(*place);
+        self.places.iter().any(waits)
+    }
+
+    /// Running, and nobody tells how far.
+    fn is_blind(self) -> bool {
+        self.transfers.with(Transfers::is_running) && !self.feed.is_connected()
+    }
+
+    fn about_all<T: 'static>(self, read: fn(&Transfers) -> T) -> Live<T> {
+        Box::new(move || self.transfers.with(read))
+    }
+}
+
+/// All that hydrates.
+#[component]
+pub fn App(session: Session) -> impl IntoView {
+    let page = Page::new(&session);
+    let label: Live<String> = Box::new(move || page.transfers.with(|all| button(all, page.is_waiting())));
+    let awake: Live<bool> = Box::new(move || page.awake.get());
+    let not_blind: Live<bool> = Box::new(move || !page.is_blind());
+    let status: Live<String> = Box::new(move || page.status.get());
+    let alert: Live<String> = Box::new(move || page.alert.get());
+    Effect::new(move |_| page.wake());
+    Effect::new(move |_| document().set_title(&page.transfers.with(title)));
+    view! {
+        <main data-awake=awake>
+            <header>
+                <p class="brand">"Bucket Brigade"</p>
+                <h1>"Upload a document and an image"</h1>
+                <p class="lead">
+                    "Choose one or both. The bars follow what has reached storage, not what has left your browser."
+                </p>
+            </header>
+            <form
+                method="post"
+                action="/upload"
+                enctype="multipart/form-data"
+                on:submit=move |event| {
+                    event.prevent_default();
+                    page.press();
+                }
+            >
+                <div class="cards">
+                    <Card page place=page.places[0] />
+                    <Card page place=page.places[1] />
+                </div>
+                <div class="actions">
+                    <button
+                        type="submit"
+                        class="primary"
+                        data-running=page.about_all(Transfers::is_running)
+                        disabled=page.about_all(Transfers::is_cancelling)
+                    >
+                        {label}
+                    </button>
+                    <p class="summary">{page.about_all(summary)}</p>
+                </div>
+                <p class="note" hidden=not_blind>
+                    "Live progress is not available. The upload is still running."
+                </p>
+            </form>
+            <p class="unseen" role="status">{status}</p>
+            <p class="unseen" role="alert">{alert}</p>
+        </main>
+    }
+}

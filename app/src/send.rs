@@ -1,0 +1,92 @@
+//! The browser's half of an upload: chosen files become one POST.
+//!
+//! `XMLHttpRequest` and not `fetch`: a form with files streams from disk with its exact length, and
+//! `abort` ends it. Its own progress events are not listened to; they count what left the browser.
+
+use futures_channel::oneshot;
+use futures_util::future::{Either, select};
+use leptos::prelude::document;
+use wasm_bindgen::{JsCast, JsValue, closure::Closure};
+use web_sys::{File, FormData, XmlHttpRequest};
+
+use crate::json;
+use crate::transfers::PostEnd;
+use crate::wire::{CLIENT_ID_HEADER, FileType};
+
+/// A file and the place in the form that it was chosen for.
+pub struct Chosen {
+    pub file_type: FileType,
+    pub file: File,
+}
+
+/// The size of a file in bytes; browsers give it as a float.
+#[must_use]
+pub fn bytes_of(file: &File) -> u64 {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and >= 0")]
+    let bytes = file.size() as u64;
+    bytes
+}
+
+/// Sends the files and waits for the answer, or until `abort` is used, whichever is first.
+///
+/// # Cancellation
+/// Dropping the future leaves the request running; use `abort`.
+pub async fn post(files: &[Chosen], client_id: &str, abort: oneshot::Receiver<()>) -> PostEnd {
+    let Ok((request, ended, _listener)) = start(files, client_id) else {
+        return PostEnd::Lost;
+    };
+    if let Either::Right((Ok(()), _)) = select(ended, abort).await {
+        // The listener is still here to hear of it; nobody waits for it any more.
+        drop(request.abort());
+        return PostEnd::Dropped;
+    }
+    read_answer(&request)
+}
+
+/// The way to cancel when the socket is down.
+pub fn delete(upload_id: &str) {
+    if let Ok(request) = XmlHttpRequest::new()
+        && request.open("DELETE", &format!("/uploads/{upload_id}")).is_ok()
+    {
+        drop(request.send());
+    }
+}
+
+type Started = (XmlHttpRequest, oneshot::Receiver<()>, Closure<dyn FnMut()>);
+
+fn start(files: &[Chosen], client_id: &str) -> Result<Started, JsValue> {
+    let request = XmlHttpRequest::new()?;
+    request.open("POST", &upload_url())?;
+    request.set_request_header("Accept", "application/json")?;
+    request.set_request_header(CLIENT_ID_HEADER, client_id)?;
+    let form = FormData::new()?;
+    for Chosen { file_type, file } in files {
+        request.set_request_header(file_type.size_header(), &bytes_of(file).to_string())?;
+        form.append_with_blob_and_filename(file_type.field(), file, &file.name())?;
+    }
+    let (done, ended) = oneshot::channel();
+    let mut done = Some(done);
+    let listener = Closure::<dyn FnMut()>::new(move || {
+        let _ = done.take().map(|done| done.send(()));
+    });
+    request.set_onloadend(Some(listener.as_ref().unchecked_ref()));
+    request.send_with_opt_form_data(Some(&form))?;
+    Ok((request, ended, listener))
+}
+
+/// The form's own action, so that the page without JavaScript and this one agree.
+fn upload_url() -> String {
+    let form = document().query_selector("form").ok().flatten();
+    form.and_then(|form| form.get_attribute("action")).unwrap_or_else(|| "/upload".to_owned())
+}
+
+fn read_answer(request: &XmlHttpRequest) -> PostEnd {
+    let status = request.status().unwrap_or(0);
+    let body = request.response_text().ok().flatten().unwrap_or_default();
+    if status == 200
+        && let Some(answer) = json::upload_answer(&body)
+    {
+        return PostEnd::Stored(answer);
+    }
+    json::problem(&body).map_or(PostEnd::Lost, PostEnd::Refused)
+}

@@ -1,0 +1,343 @@
+//! Folds the server's messages into one row a file. Pure: no leptos, no browser.
+//!
+//! A message is a whole state and carries `seq`, so order, repeats and losses do not matter: the
+//! highest wins, and nothing follows a terminal one.
+
+use crate::sentences::{CONNECTION_LOST, UNCONFIRMED, sentence};
+use crate::wire::{FileMessage, FileOutcome, FileType, Outcome, PartState, Problem, Status, UploadAnswer};
+
+/// The files of the upload under way, and of the last one.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Transfers {
+    upload_id: Option<String>,
+    /// Uploads of this client id that are not ours to show: a reconnect tells of them again.
+    past: Vec<String>,
+    cancelling: bool,
+    rows: [Option<Row>; 2],
+}
+
+/// One file from the press of Upload on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Row {
+    /// As the browser declared it, in bytes.
+    pub size: u64,
+    /// The latest state; `None` until the server has spoken.
+    pub message: Option<FileMessage>,
+    /// What the answer of the POST said.
+    pub outcome: Option<FileOutcome>,
+    /// The last quarter worth announcing: 0, 25, 50 or 75.
+    pub milestone: u8,
+    milestone_ms: u64,
+}
+
+/// How the POST ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PostEnd {
+    Stored(UploadAnswer),
+    Refused(Problem),
+    /// The connection broke without an answer.
+    Lost,
+    /// We dropped it, after a cancel that nobody confirmed.
+    Dropped,
+}
+
+/// Least time between two announced quarters: a screen reader needs it to finish.
+const MILESTONE_MS: u64 = 10_000;
+
+impl Transfers {
+    /// Starts a new upload; files that are not part of it keep their row.
+    pub fn begin(&mut self, files: &[(FileType, u64)]) {
+        self.past.extend(self.upload_id.take());
+        self.cancelling = false;
+        for &(file_type, size) in files {
+            self.rows[index(file_type)] = Some(Row::new(size));
+        }
+    }
+
+    /// Takes in one message; false when it changes nothing.
+    pub fn fold(&mut self, message: FileMessage) -> bool {
+        if self.upload_id.as_ref() != Some(&message.upload_id) && !self.adopt(&message.upload_id) {
+            return false;
+        }
+        let Some(row) = &mut self.rows[index(message.file_type)] else {
+            return false;
+        };
+        if row.seq() >= Some(message.seq) || row.is_over() {
+            return false;
+        }
+        row.take(message);
+        self.cancelling &= self.is_running();
+        true
+    }
+
+    /// The first unknown id after the press is the new upload's; any other belongs to the past.
+    fn adopt(&mut self, upload_id: &str) -> bool {
+        if self.past.iter().any(|past| past == upload_id) {
+            return false;
+        }
+        let ours = self.upload_id.is_none() && self.is_running();
+        if ours {
+            self.upload_id = Some(upload_id.to_owned());
+        } else {
+            self.past.push(upload_id.to_owned());
+        }
+        ours
+    }
+
+    /// Takes in the end of the POST. A row whose terminal message came first keeps it.
+    pub fn settle(&mut self, end: PostEnd) {
+        match end {
+            PostEnd::Stored(answer) => {
+                self.trust(Some(&answer.upload_id));
+                for file in answer.files {
+                    self.close(file, None);
+                }
+            }
+            PostEnd::Refused(problem) => {
+                self.trust(problem.upload_id.as_ref());
+                for file in problem.files {
+                    let told = file.code.as_ref() == Some(&problem.code);
+                    self.close(file, told.then_some(&problem.detail));
+                }
+                self.fail_rest(&problem.code, &problem.detail, |_| true);
+            }
+            // What the server has whole it goes on storing, and goes on telling of.
+            PostEnd::Lost => {
+                self.fail_rest(CONNECTION_LOST, sentence(CONNECTION_LOST), |row| {
+                    row.status() != Some(Status::Processing)
+                });
+            }
+            PostEnd::Dropped => self.fail_rest(UNCONFIRMED, sentence(UNCONFIRMED), |_| true),
+        }
+        self.cancelling &= self.is_running();
+    }
+
+    /// The answer names its upload for certain, the socket's first message only most likely.
+    fn trust(&mut self, upload_id: Option<&String>) {
+        if upload_id.is_none() || self.upload_id.as_ref() == upload_id {
+            return;
+        }
+        if self.upload_id.is_some() {
+            for row in self.rows.iter_mut().flatten() {
+                row.message = None;
+            }
+        }
+        self.past.extend(self.upload_id.take());
+        self.upload_id = upload_id.cloned();
+    }
+
+    fn close(&mut self, outcome: FileOutcome, detail: Option<&String>) {
+        let file_type = FileType::ALL.into_iter().find(|known| known.field() == outcome.field);
+        let Some(row) = file_type.and_then(|found| self.rows[index(found)].as_mut()) else {
+            return;
+        };
+        if !row.is_over() {
+            match outcome.outcome {
+                Outcome::Stored => row.complete(file_type.unwrap_or(FileType::DocsFile)),
+                _ => {
+                    let code = outcome.code.clone().unwrap_or_default();
+                    let text = detail.map_or_else(|| sentence(&code), String::as_str);
+                    row.fail(file_type.unwrap_or(FileType::DocsFile), &code, text);
+                }
+            }
+        }
+        row.outcome = Some(outcome);
+    }
+
+    fn fail_rest(&mut self, code: &str, text: &str, which: impl Fn(&Row) -> bool) {
+        for file_type in FileType::ALL {
+            if let Some(row) = &mut self.rows[index(file_type)]
+                && !row.is_over()
+                && which(row)
+            {
+                row.fail(file_type, code, text);
+            }
+        }
+    }
+
+    /// The person pressed Cancel.
+    pub const fn cancel(&mut self) {
+        self.cancelling = true;
+    }
+
+    /// Forgets one file's row, or with it the last trace of an upload.
+    pub fn forget(&mut self, file_type: FileType) {
+        self.rows[index(file_type)] = None;
+    }
+
+    #[must_use]
+    pub const fn row(&self, file_type: FileType) -> Option<&Row> {
+        self.rows[index(file_type)].as_ref()
+    }
+
+    /// Id of the upload under way or last ended, once known.
+    #[must_use]
+    pub fn upload_id(&self) -> Option<&str> {
+        self.upload_id.as_deref()
+    }
+
+    #[must_use]
+    pub const fn is_cancelling(&self) -> bool {
+        self.cancelling
+    }
+
+    /// Whether any file may still move.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.rows.iter().flatten().any(|row| !row.is_over())
+    }
+
+    /// How many files are stored.
+    #[must_use]
+    pub fn stored(&self) -> usize {
+        self.rows.iter().flatten().filter(|row| row.is_stored()).count()
+    }
+
+    /// Whether a file ended by a cancel.
+    #[must_use]
+    pub fn was_cancelled(&self) -> bool {
+        self.rows.iter().flatten().any(|row| row.code() == Some("cancelled"))
+    }
+
+    /// Whether the server has every byte and goes on without this page.
+    #[must_use]
+    pub fn is_received(&self) -> bool {
+        let has_all = |row: &Row| row.is_over() || row.status() == Some(Status::Processing);
+        self.is_running() && self.rows.iter().flatten().all(has_all)
+    }
+
+    /// Percent of all files together, and at most 99 until every one is stored.
+    #[must_use]
+    pub fn percent(&self) -> u8 {
+        let rows = || self.rows.iter().flatten();
+        let total: u64 = rows().map(|row| row.size).sum();
+        let sent: u64 = rows().map(|row| row.message.as_ref().map_or(0, |state| state.sent)).sum();
+        let most = if rows().all(Row::is_stored) { 100 } else { 99 };
+        u8::try_from(u128::from(sent) * 100 / u128::from(total.max(1))).unwrap_or(100).min(most)
+    }
+}
+
+impl Row {
+    const fn new(size: u64) -> Self {
+        Self { size, message: None, outcome: None, milestone: 0, milestone_ms: 0 }
+    }
+
+    fn take(&mut self, message: FileMessage) {
+        let before = self.message.as_ref().map_or(0, |state| state.progress);
+        let quarter = message.progress / 25 * 25;
+        // One that comes too soon is passed over: said later it would be false.
+        if quarter > before && quarter < 100 && message.at_ms >= self.milestone_ms + MILESTONE_MS {
+            self.milestone = quarter;
+            self.milestone_ms = message.at_ms;
+        }
+        self.message = Some(message);
+    }
+
+    /// What the socket would have said last: everything is in the store.
+    fn complete(&mut self, file_type: FileType) {
+        let mut state = self.last(file_type);
+        state.status = Status::Completed;
+        state.progress = 100;
+        state.total = Some(self.size);
+        state.received = self.size;
+        state.sent = self.size;
+        state.stored = self.size;
+        state.parts_stored = state.parts.unwrap_or(0);
+        state.part_states =
+            state.part_states.map(|states| states.chars().map(|_| PartState::Stored.digit()).collect());
+        self.message = Some(state);
+    }
+
+    fn fail(&mut self, file_type: FileType, code: &str, text: &str) {
+        let mut state = self.last(file_type);
+        state.status = Status::Error;
+        state.code = Some(code.to_owned());
+        text.clone_into(&mut state.message);
+        self.message = Some(state);
+    }
+
+    /// The latest state without anything that speaks of movement.
+    fn last(&mut self, file_type: FileType) -> FileMessage {
+        let mut state = self.message.take().unwrap_or_else(|| FileMessage {
+            file_type,
+            status: Status::Buffering,
+            progress: 0,
+            message: String::new(),
+            upload_id: String::new(),
+            seq: 0,
+            received: 0,
+            sent: 0,
+            stored: 0,
+            total: Some(self.size),
+            part_size: None,
+            parts: None,
+            parts_stored: 0,
+            part_states: None,
+            active: Vec::new(),
+            waiting: None,
+            retries: 0,
+            at_ms: 0,
+            code: None,
+            key: None,
+        });
+        state.active.clear();
+        state.waiting = None;
+        state
+    }
+
+    fn seq(&self) -> Option<u64> {
+        self.message.as_ref().map(|state| state.seq)
+    }
+
+    #[must_use]
+    pub fn status(&self) -> Option<Status> {
+        self.message.as_ref().map(|state| state.status)
+    }
+
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.status().is_some_and(Status::is_terminal)
+    }
+
+    #[must_use]
+    pub fn is_stored(&self) -> bool {
+        self.status() == Some(Status::Completed)
+    }
+
+    /// What the answer of the POST said became of it.
+    #[must_use]
+    pub fn told(&self) -> Option<Outcome> {
+        self.outcome.as_ref().map(|outcome| outcome.outcome)
+    }
+
+    /// Id of the upload whose message this is.
+    #[must_use]
+    pub fn upload_id(&self) -> Option<&str> {
+        self.message.as_ref().map(|state| state.upload_id.as_str())
+    }
+
+    /// The error's code, once failed.
+    #[must_use]
+    pub fn code(&self) -> Option<&str> {
+        let state = self.message.as_ref().filter(|state| state.status == Status::Error)?;
+        Some(state.code.as_deref().unwrap_or("unknown"))
+    }
+
+    /// The object's key, once an answer has told it.
+    #[must_use]
+    pub fn key(&self) -> Option<&str> {
+        let told = self.outcome.as_ref().and_then(|outcome| outcome.key.as_deref());
+        told.or_else(|| self.message.as_ref().and_then(|state| state.key.as_deref()))
+    }
+}
+
+const fn index(file_type: FileType) -> usize {
+    match file_type {
+        FileType::DocsFile => 0,
+        FileType::MsaImgs => 1,
+    }
+}
+
+#[cfg(test)]
+#[path = "transfers_tests.rs"]
+pub(crate) mod tests;

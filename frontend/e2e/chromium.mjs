@@ -1,0 +1,106 @@
+// A Chromium and files to send, for the tests and the screenshots.
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+
+/** Where the server under test listens. */
+export const BASE_URL = process.env.BASE_URL ?? 'http://127.0.0.1:3000';
+
+/** Debian's Chromium; it is closed by whoever opens it. */
+export function launch() {
+  return chromium.launch({
+    executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+    args: ['--no-sandbox', '--disable-dev-shm-usage'],
+  });
+}
+
+/** A page that has come alive. Errors it throws are collected in `page.errors`. */
+export async function open(browser, options = {}) {
+  const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, ...options });
+  const page = await context.newPage();
+  page.errors = [];
+  page.on('pageerror', (error) => page.errors.push(error.message));
+  await page.goto(BASE_URL);
+  if (options.javaScriptEnabled !== false) await page.waitForSelector('main[data-awake]');
+  return page;
+}
+
+/** A folder for made files; `end` removes it. */
+export class Files {
+  #folder = mkdtempSync(join(tmpdir(), 'bucket-brigade-e2e-'));
+
+  #write(name, ...pieces) {
+    const path = join(this.#folder, name);
+    writeFileSync(path, Buffer.concat(pieces.map((piece) => Buffer.from(piece))));
+    return path;
+  }
+
+  /** A PDF that readers open: one empty page, padded by a stream to about `bytes`. */
+  pdf(name, bytes) {
+    const objects = [
+      '<</Type/Catalog/Pages 2 0 R>>',
+      '<</Type/Pages/Kids[3 0 R]/Count 1>>',
+      '<</Type/Page/Parent 2 0 R/MediaBox[0 0 595 842]>>',
+      `<</Length ${bytes}>>stream\n${'0123456789abcdef'.repeat(Math.ceil(bytes / 16)).slice(0, bytes)}\nendstream`,
+    ];
+    let text = '%PDF-1.4\n';
+    const offsets = objects.map((object, place) => {
+      const at = text.length;
+      text += `${place + 1} 0 obj${object}endobj\n`;
+      return `${String(at).padStart(10, '0')} 00000 n \n`;
+    });
+    const table = `xref\n0 5\n0000000000 65535 f \n${offsets.join('')}`;
+    const start = text.length;
+    text += `${table}trailer<</Size 5/Root 1 0 R>>\nstartxref\n${start}\n%%EOF\n`;
+    return this.#write(name, text);
+  }
+
+  /** A JPEG drawn by the browser, followed by padding that decoders skip. */
+  async jpeg(page, name, bytes) {
+    const base64 = await page.evaluate(() => {
+      const canvas = document.createElement('canvas');
+      canvas.width = 480;
+      canvas.height = 360;
+      const context = canvas.getContext('2d');
+      const sky = context.createLinearGradient(0, 0, 0, 360);
+      sky.addColorStop(0, '#3f7cc4');
+      sky.addColorStop(0.6, '#f2c48d');
+      sky.addColorStop(0.61, '#2d5a46');
+      sky.addColorStop(1, '#16331f');
+      context.fillStyle = sky;
+      context.fillRect(0, 0, 480, 360);
+      context.fillStyle = '#fff3d6';
+      context.arc(330, 130, 38, 0, 7);
+      context.fill();
+      return canvas.toDataURL('image/jpeg', 0.9).split(',')[1];
+    });
+    const image = Buffer.from(base64, 'base64');
+    return this.#write(name, image, Buffer.alloc(Math.max(0, bytes - image.length)));
+  }
+
+  /** Exactly these bytes. */
+  raw(name, bytes) {
+    return this.#write(name, bytes);
+  }
+
+  end() {
+    rmSync(this.#folder, { recursive: true });
+  }
+}
+
+/** The card of one file. */
+export function card(page, type) {
+  return page.locator(`.card[data-file-type="${type}"]`);
+}
+
+/** The page's one button. */
+export function button(page) {
+  return page.locator('form .primary');
+}
+
+/** Resolves when the card says so. */
+export function state(page, type, name, timeout = 60_000) {
+  const selector = `.card[data-file-type="${type}"][data-state="${name}"]`;
+  return page.waitForSelector(selector, { timeout });
+}
