@@ -26,11 +26,9 @@ pub struct Segment {
 /// The storage lane's segments; empty when there are too many parts to tell apart.
 #[must_use]
 pub fn segments(state: &FileMessage) -> Vec<Segment> {
-    let (Some(total), Some(part_size), Some(states)) = (
-        state.total,
-        state.part_size.filter(|&size| size > 0),
-        &state.part_states,
-    ) else {
+    let (Some(total), Some(part_size), Some(states)) =
+        (state.total, state.part_size.filter(|&size| size > 0), &state.part_states)
+    else {
         return Vec::new();
     };
     let parts = states.chars().zip(0_u64..);
@@ -42,10 +40,7 @@ pub fn segments(state: &FileMessage) -> Vec<Segment> {
                 Some(part) if part == PartState::Stored || state.status != Status::Error => part,
                 _ => PartState::Empty,
             };
-            let active = state
-                .active
-                .iter()
-                .find(|active| u64::from(active.part) == place + 1);
+            let active = state.active.iter().find(|active| u64::from(active.part) == place + 1);
             let filled = match part {
                 PartState::Empty => 0,
                 PartState::Sent | PartState::Stored => 10_000,
@@ -53,11 +48,7 @@ pub fn segments(state: &FileMessage) -> Vec<Segment> {
                     active.map_or(0, |active| share(active.sent, bytes))
                 }
             };
-            Segment {
-                bytes,
-                state: part,
-                filled,
-            }
+            Segment { bytes, state: part, filled }
         })
         .collect()
 }
@@ -132,11 +123,8 @@ pub fn paint(kind: Kind, row: &Row) {
     let state = row.message.as_ref();
     let number = |read: fn(&FileMessage) -> u64| state.map_or(0, read);
     let total = state.and_then(|state| state.total).unwrap_or(row.size);
-    let (received, sent, stored) = (
-        number(|state| state.received),
-        number(|state| state.sent),
-        number(|state| state.stored),
-    );
+    let (received, sent, stored) =
+        (number(|state| state.received), number(|state| state.sent), number(|state| state.stored));
     let progress = number(|state| u64::from(state.progress));
     write(&bars, "data-look", look(row).name());
     write(&bars, "data-received", &received.to_string());
@@ -144,11 +132,7 @@ pub fn paint(kind: Kind, row: &Row) {
     write(&bars, "data-stored", &stored.to_string());
     write(&bars, "data-total", &total.to_string());
     write(&bars, "data-progress", &progress.to_string());
-    write(
-        &bars,
-        "data-status",
-        state.map_or("starting", |state| status_word(state.status)),
-    );
+    write(&bars, "data-status", state.map_or("starting", |state| status_word(state.status)));
     if let Some(fill) = find(&bars, ".thin > .fill") {
         style(&fill, "inline-size", &percent(share(received, total)));
     }
@@ -171,10 +155,7 @@ pub fn paint(kind: Kind, row: &Row) {
 fn paint_lane(lane: &Element, parts: &[Segment]) {
     let shown = lane.children();
     for place in (parts.len()..shown.length() as usize).rev() {
-        if let Some(surplus) = u32::try_from(place)
-            .ok()
-            .and_then(|place| shown.item(place))
-        {
+        if let Some(surplus) = u32::try_from(place).ok().and_then(|place| shown.item(place)) {
             surplus.remove();
         }
     }
@@ -219,11 +200,7 @@ fn storage_lane(row: &Row, total: u64) -> Vec<Segment> {
     let Some(state) = &row.message else {
         return Vec::new();
     };
-    let whole = |bytes, state, filled| Segment {
-        bytes,
-        state,
-        filled,
-    };
+    let whole = |bytes, state, filled| Segment { bytes, state, filled };
     if state.status == Status::Completed {
         return vec![whole(total, PartState::Stored, 10_000)];
     }
@@ -232,11 +209,7 @@ fn storage_lane(row: &Row, total: u64) -> Vec<Segment> {
         return parts;
     }
     // Solid what is stored, hatched what is on its way: one plain fill each, side by side.
-    let sent = if state.status == Status::Error {
-        state.stored
-    } else {
-        state.sent
-    };
+    let sent = if state.status == Status::Error { state.stored } else { state.sent };
     let mut fills = vec![
         whole(state.stored, PartState::Stored, 10_000),
         whole(sent.saturating_sub(state.stored), PartState::Sent, 10_000),
@@ -259,24 +232,13 @@ mod tests {
         state.part_size = Some(5 << 20);
         state.part_states = Some("33140".to_owned());
         state.active = vec![
-            ActivePart {
-                part: 3,
-                sent: 655_360,
-                attempt: 1,
-            },
-            ActivePart {
-                part: 4,
-                sent: 0,
-                attempt: 2,
-            },
+            ActivePart { part: 3, sent: 655_360, attempt: 1 },
+            ActivePart { part: 4, sent: 0, attempt: 2 },
         ];
         let lane = segments(&state);
         assert_eq!(lane.iter().map(|part| part.bytes).sum::<u64>(), 25_000_000);
         assert_eq!(lane[4].bytes, 25_000_000 - 4 * (5 << 20));
-        assert_eq!(
-            lane.iter().map(|part| part.filled).collect::<Vec<_>>(),
-            [10_000, 10_000, 1_250, 0, 0]
-        );
+        assert_eq!(lane.iter().map(|part| part.filled).collect::<Vec<_>>(), [10_000, 10_000, 1_250, 0, 0]);
     }
 
     #[test]

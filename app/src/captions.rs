@@ -126,9 +126,7 @@ fn first_retrying(state: &FileMessage) -> Option<(u32, u32)> {
         return Some((active.part, active.attempt));
     }
     let states = state.part_states.as_ref()?;
-    let place = states
-        .chars()
-        .position(|digit| digit == PartState::Retrying.digit())?;
+    let place = states.chars().position(|digit| digit == PartState::Retrying.digit())?;
     Some((u32::try_from(place).ok()? + 1, 2))
 }
 
@@ -148,10 +146,9 @@ pub fn value_text(row: &Row) -> String {
         (_, Some(Waiting::Retry)) => format!("{percent} percent, trying again"),
         (_, None) if Some(state.sent) == state.total => format!("{percent} percent, finishing"),
         (_, None) => match state.parts.filter(|&parts| parts > 1) {
-            Some(parts) => format!(
-                "{percent} percent sent to storage, {} of {parts} parts stored",
-                state.parts_stored
-            ),
+            Some(parts) => {
+                format!("{percent} percent sent to storage, {} of {parts} parts stored", state.parts_stored)
+            }
             None => format!("{percent} percent sent to storage"),
         },
     }
@@ -159,11 +156,7 @@ pub fn value_text(row: &Row) -> String {
 
 /// What a change is worth saying aloud, if anything: a state once, a quarter now and then.
 #[must_use]
-pub fn announcement(
-    file_type: FileType,
-    before: Option<&Row>,
-    after: Option<&Row>,
-) -> Option<Spoken> {
+pub fn announcement(file_type: FileType, before: Option<&Row>, after: Option<&Row>) -> Option<Spoken> {
     let after = after?;
     let noun = noun(file_type);
     if before.is_none_or(Row::is_over) && !after.is_over() {
@@ -175,15 +168,13 @@ pub fn announcement(
     match is {
         Look::Failed if is != was => Some(Spoken::Alert(format!("{headline} {detail}"))),
         Look::Stored if is != was => Some(Spoken::Status(format!("The {noun} is stored."))),
-        Look::Cancelled if is != was => Some(Spoken::Status(format!(
-            "The {noun} was cancelled. Nothing was stored."
-        ))),
+        Look::Cancelled if is != was => {
+            Some(Spoken::Status(format!("The {noun} was cancelled. Nothing was stored.")))
+        }
         Look::Waiting if is != was => Some(Spoken::Status(format!("The {noun}: {headline}."))),
         Look::Running if after.milestone > before.milestone => {
             let milestone = after.milestone;
-            Some(Spoken::Status(format!(
-                "The {noun}: {milestone} percent sent to storage."
-            )))
+            Some(Spoken::Status(format!("The {noun}: {milestone} percent sent to storage.")))
         }
         _ => None,
     }
@@ -209,11 +200,7 @@ pub fn summary(all: &Transfers) -> String {
         // True because the transfer runs in a task of the server's own.
         let may_leave = all.is_received() && !all.is_cancelling();
         let text = "Everything is received: you can leave this page now.";
-        return if may_leave {
-            text.to_owned()
-        } else {
-            String::new()
-        };
+        return if may_leave { text.to_owned() } else { String::new() };
     }
     match FileType::ALL.map(|file_type| all.row(file_type)) {
         [Some(document), Some(image)] if all.stored() == 2 => both_stored(document, image),
@@ -265,8 +252,5 @@ pub fn title(all: &Transfers) -> String {
 }
 
 fn lines(headline: &str, detail: String) -> Caption {
-    Caption {
-        headline: headline.to_owned(),
-        detail,
-    }
+    Caption { headline: headline.to_owned(), detail }
 }

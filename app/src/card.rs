@@ -75,14 +75,8 @@ impl Place {
             return;
         }
         let is_image = file.type_().starts_with("image/");
-        let thumbnail = is_image
-            .then(|| Url::create_object_url_with_blob(&file).ok())
-            .flatten();
-        self.show(Some(Preview {
-            name,
-            size: size(bytes),
-            thumbnail,
-        }));
+        let thumbnail = is_image.then(|| Url::create_object_url_with_blob(&file).ok()).flatten();
+        self.show(Some(Preview { name, size: size(bytes), thumbnail }));
     }
 
     /// Empties the place.
@@ -95,18 +89,10 @@ impl Place {
     }
 
     fn show(self, preview: Option<Preview>) {
-        if let Some(url) = self
-            .chosen
-            .get_untracked()
-            .and_then(|before| before.thumbnail)
-        {
+        if let Some(url) = self.chosen.get_untracked().and_then(|before| before.thumbnail) {
             drop(Url::revoke_object_url(&url));
         }
-        self.show_thumbnail(
-            preview
-                .as_ref()
-                .and_then(|preview| preview.thumbnail.as_deref()),
-        );
+        self.show_thumbnail(preview.as_ref().and_then(|preview| preview.thumbnail.as_deref()));
         self.chosen.set(preview);
     }
 
@@ -139,17 +125,11 @@ impl Place {
 
     /// A piece of the chosen file's preview, or nothing.
     fn preview(self, read: fn(&Preview) -> String) -> Live<String> {
-        Box::new(move || {
-            self.chosen
-                .with(|chosen| chosen.as_ref().map(read).unwrap_or_default())
-        })
+        Box::new(move || self.chosen.with(|chosen| chosen.as_ref().map(read).unwrap_or_default()))
     }
 
     fn refused(self, read: fn(&Refusal) -> String) -> Live<String> {
-        Box::new(move || {
-            self.refusal
-                .with(|told| told.as_ref().map(read).unwrap_or_default())
-        })
+        Box::new(move || self.refusal.with(|told| told.as_ref().map(read).unwrap_or_default()))
     }
 }
 
@@ -162,11 +142,7 @@ pub fn Card(page: Page, place: Place) -> impl IntoView {
     let busy = move || page.with_row(kind, |row| row.is_some_and(|row| !row.is_over()));
     let (disabled, hovered): (Live<bool>, Live<bool>) =
         (Box::new(busy), Box::new(move || place.hovered.get()));
-    let key = move || {
-        page.with_row(kind, |row| {
-            row.and_then(Row::key).unwrap_or_default().to_owned()
-        })
-    };
+    let key = move || page.with_row(kind, |row| row.and_then(Row::key).unwrap_or_default().to_owned());
     let shown_key: Live<String> = Box::new(key);
     let copy_label: Live<String> = Box::new(move || copy_label(place.copied.get()));
     Effect::new(move |_| {
@@ -294,11 +270,7 @@ fn copy(place: Place, key: &str) {
 
 /// Leaving a child of the card for another is no leaving.
 fn stays_inside(event: &DragEvent) -> bool {
-    let card = event
-        .current_target()
-        .and_then(|target| target.dyn_into::<Node>().ok());
-    let to = event
-        .related_target()
-        .and_then(|target| target.dyn_into::<Node>().ok());
+    let card = event.current_target().and_then(|target| target.dyn_into::<Node>().ok());
+    let to = event.related_target().and_then(|target| target.dyn_into::<Node>().ok());
     to.is_some() && card.is_some_and(|card| card.contains(to.as_ref()))
 }

@@ -100,18 +100,12 @@ pub fn result_page(config: PageConfig, answer: Result<UploadAnswer, Problem>) ->
         (true, _) => "It is stored",
         (false, _) => "Not everything is stored",
     };
-    let cards: Vec<_> = files
-        .iter()
-        .map(|file| outcome_card(file, problem.as_ref()))
-        .collect();
+    let cards: Vec<_> = files.iter().map(|file| outcome_card(file, problem.as_ref())).collect();
     // A request that failed as a whole has no files to speak of.
     let whole = problem.filter(|_| files.is_empty()).map(|problem| {
         let reference = problem.upload_id.as_deref().unwrap_or_default();
         let advice = advice(&problem.code, Some(Outcome::Failed), reference);
-        failed_card(Refusal {
-            sentence: problem.detail,
-            advice,
-        })
+        failed_card(Refusal { sentence: problem.detail, advice })
     });
     view! {
         <html lang="en">
@@ -144,10 +138,7 @@ fn head(title: &'static str, css: &str) -> AnyView {
 fn outcome_card(file: &FileOutcome, problem: Option<&Problem>) -> AnyView {
     let (sentence, rest) = result_words(file, problem);
     if file.outcome != Outcome::Stored {
-        return failed_card(Refusal {
-            sentence,
-            advice: rest,
-        });
+        return failed_card(Refusal { sentence, advice: rest });
     }
     view! {
         <section class="card" data-state="stored">

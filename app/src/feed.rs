@@ -34,10 +34,7 @@ enum Event {
 impl Feed {
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            connected: RwSignal::new(false),
-            orders: StoredValue::new(None),
-        }
+        Self { connected: RwSignal::new(false), orders: StoredValue::new(None) }
     }
 
     /// Whether the socket is open.
@@ -74,9 +71,7 @@ impl Feed {
             && self
                 .orders
                 .try_update_value(|orders| {
-                    orders
-                        .as_mut()
-                        .is_some_and(|orders| orders.try_send(order).is_ok())
+                    orders.as_mut().is_some_and(|orders| orders.try_send(order).is_ok())
                 })
                 .unwrap_or(false)
     }
@@ -130,9 +125,7 @@ impl Default for Feed {
 
 fn socket_url(client_id: &str) -> String {
     let location = window().location();
-    let secure = location
-        .protocol()
-        .is_ok_and(|protocol| protocol == "https:");
+    let secure = location.protocol().is_ok_and(|protocol| protocol == "https:");
     let scheme = if secure { "wss" } else { "ws" };
     let host = location.host().unwrap_or_default();
     format!("{scheme}://{host}/ws?client_id={client_id}")
@@ -140,11 +133,7 @@ fn socket_url(client_id: &str) -> String {
 
 async fn pause(failures: u32) {
     let base = (FIRST_PAUSE_MS << failures.min(5)).min(LONGEST_PAUSE_MS);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "below 2 * base"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 2 * base")]
     let jitter = (js_sys::Math::random() * f64::from(base)) as u32;
     sleep(Duration::from_millis(u64::from(base + jitter))).await;
 }

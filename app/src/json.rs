@@ -25,11 +25,7 @@ impl Json {
     }
 
     fn number(&self, name: &str) -> Option<u64> {
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "whole, >= 0"
-        )]
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole, >= 0")]
         self.member(name).0.as_f64().map(|number| number as u64)
     }
 
@@ -39,11 +35,7 @@ impl Json {
 
     fn items(&self, name: &str) -> impl Iterator<Item = Self> {
         let list = self.member(name).0;
-        let list = if Array::is_array(&list) {
-            Array::from(&list)
-        } else {
-            Array::new()
-        };
+        let list = if Array::is_array(&list) { Array::from(&list) } else { Array::new() };
         (0..list.length()).map(move |place| Self(list.get(place)))
     }
 }
@@ -77,18 +69,13 @@ pub fn file_message(text: &str) -> Option<FileMessage> {
         parts: json.small("parts"),
         parts_stored: json.small("parts_stored")?,
         part_states: json.text("part_states"),
-        active: json
-            .items("active")
-            .filter_map(|part| active_part(&part))
-            .collect(),
-        waiting: json
-            .text("waiting")
-            .and_then(|waiting| match waiting.as_str() {
-                "client" => Some(Waiting::Client),
-                "storage" => Some(Waiting::Storage),
-                "retry" => Some(Waiting::Retry),
-                _ => None,
-            }),
+        active: json.items("active").filter_map(|part| active_part(&part)).collect(),
+        waiting: json.text("waiting").and_then(|waiting| match waiting.as_str() {
+            "client" => Some(Waiting::Client),
+            "storage" => Some(Waiting::Storage),
+            "retry" => Some(Waiting::Retry),
+            _ => None,
+        }),
         retries: json.small("retries")?,
         at_ms: json.number("at_ms")?,
         code: json.text("code"),
@@ -108,10 +95,7 @@ fn active_part(json: &Json) -> Option<ActivePart> {
 #[must_use]
 pub fn upload_answer(text: &str) -> Option<UploadAnswer> {
     let json = Json::parse(text)?;
-    Some(UploadAnswer {
-        upload_id: json.text("upload_id")?,
-        files: outcomes(&json),
-    })
+    Some(UploadAnswer { upload_id: json.text("upload_id")?, files: outcomes(&json) })
 }
 
 /// The answer of anything that failed.
@@ -132,9 +116,7 @@ pub fn problem(text: &str) -> Option<Problem> {
 }
 
 fn outcomes(json: &Json) -> Vec<FileOutcome> {
-    json.items("files")
-        .filter_map(|file| outcome(&file))
-        .collect()
+    json.items("files").filter_map(|file| outcome(&file)).collect()
 }
 
 fn outcome(json: &Json) -> Option<FileOutcome> {

@@ -34,11 +34,7 @@ impl Session {
             FileType::DocsFile => self.max_document,
             FileType::MsaImgs => self.max_image,
         };
-        Kind {
-            file_type,
-            limit,
-            svg: self.allow_svg,
-        }
+        Kind { file_type, limit, svg: self.allow_svg }
     }
 
     /// Reads the attributes that `shell` wrote.
@@ -100,14 +96,12 @@ impl Page {
 
     /// Reads one file's row, and again whenever it changes.
     pub fn with_row<T>(self, kind: Kind, read: impl FnOnce(Option<&Row>) -> T) -> T {
-        self.transfers
-            .with(|transfers| read(transfers.row(kind.file_type)))
+        self.transfers.with(|transfers| read(transfers.row(kind.file_type)))
     }
 
     /// The last result of a file makes room for another choice.
     pub fn forget(self, kind: Kind) {
-        self.transfers
-            .update(|transfers| transfers.forget(kind.file_type));
+        self.transfers.update(|transfers| transfers.forget(kind.file_type));
     }
 
     /// Runs once, in the browser, when the page has come alive.
@@ -121,18 +115,14 @@ impl Page {
         // A file that misses the card must not replace the page.
         let _ = window_event_listener(ev::dragover, |event| event.prevent_default());
         let _ = window_event_listener(ev::drop, |event| event.prevent_default());
-        self.feed
-            .watch(&self.client_id.get_value(), move |message| {
-                self.fold(message)
-            });
+        self.feed.watch(&self.client_id.get_value(), move |message| self.fold(message));
     }
 
     fn fold(self, message: FileMessage) {
         self.change(|transfers| {
             transfers.fold(message);
         });
-        let cancelled =
-            |transfers: &Transfers| !transfers.is_running() && transfers.was_cancelled();
+        let cancelled = |transfers: &Transfers| !transfers.is_running() && transfers.was_cancelled();
         if self.transfers.with_untracked(cancelled) {
             self.abort_after(FAREWELL);
         }
@@ -156,17 +146,9 @@ impl Page {
 
     /// Chosen and not yet stored: what a press of Upload sends.
     fn pending(self) -> Vec<Chosen> {
-        let chosen = self
-            .places
-            .into_iter()
-            .filter(|place| !self.is_stored(*place));
+        let chosen = self.places.into_iter().filter(|place| !self.is_stored(*place));
         chosen
-            .filter_map(|place| {
-                Some(Chosen {
-                    file_type: place.kind.file_type,
-                    file: place.file()?,
-                })
-            })
+            .filter_map(|place| Some(Chosen { file_type: place.kind.file_type, file: place.file()? }))
             .collect()
     }
 
@@ -177,9 +159,8 @@ impl Page {
     /// The one button: Upload, Cancel, or room for more.
     fn press(self) {
         let since = js_sys::Date::now() - self.pressed_at.get_value();
-        let (running, stored) = self
-            .transfers
-            .with_untracked(|transfers| (transfers.is_running(), transfers.stored() > 0));
+        let (running, stored) =
+            self.transfers.with_untracked(|transfers| (transfers.is_running(), transfers.stored() > 0));
         if running {
             if since > DOUBLE_CLICK_MS {
                 self.cancel();
@@ -203,9 +184,7 @@ impl Page {
         }
         let press = js_sys::Date::now();
         self.pressed_at.set_value(press);
-        let sizes = files
-            .iter()
-            .map(|chosen| (chosen.file_type, bytes_of(&chosen.file)));
+        let sizes = files.iter().map(|chosen| (chosen.file_type, bytes_of(&chosen.file)));
         let sizes: Vec<_> = sizes.collect();
         self.change(|transfers| transfers.begin(&sizes));
         let (abort, aborted) = oneshot::channel();
@@ -224,11 +203,7 @@ impl Page {
         let refusal = nothing_chosen();
         self.alert.set(refusal.sentence.clone());
         // What is refused already says why.
-        if self
-            .places
-            .iter()
-            .all(|place| place.refusal.with_untracked(Option::is_none))
-        {
+        if self.places.iter().all(|place| place.refusal.with_untracked(Option::is_none)) {
             self.places[0].refusal.set(Some(refusal));
         }
         self.places[0].focus();
@@ -247,10 +222,7 @@ impl Page {
             return;
         }
         self.transfers.update(Transfers::cancel);
-        match self
-            .transfers
-            .with_untracked(|transfers| transfers.upload_id().map(str::to_owned))
-        {
+        match self.transfers.with_untracked(|transfers| transfers.upload_id().map(str::to_owned)) {
             Some(upload_id) => {
                 if !self.feed.cancel(&upload_id) {
                     send::delete(&upload_id);
@@ -302,8 +274,7 @@ impl Page {
 #[component]
 pub fn App(session: Session) -> impl IntoView {
     let page = Page::new(&session);
-    let label: Live<String> =
-        Box::new(move || page.transfers.with(|all| button(all, page.is_waiting())));
+    let label: Live<String> = Box::new(move || page.transfers.with(|all| button(all, page.is_waiting())));
     let awake: Live<bool> = Box::new(move || page.awake.get());
     let not_blind: Live<bool> = Box::new(move || !page.is_blind());
     let status: Live<String> = Box::new(move || page.status.get());

@@ -22,11 +22,7 @@ pub struct Chosen {
 /// The size of a file in bytes; browsers give it as a float.
 #[must_use]
 pub fn bytes_of(file: &File) -> u64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "whole and >= 0"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole and >= 0")]
     let bytes = file.size() as u64;
     bytes
 }
@@ -50,9 +46,7 @@ pub async fn post(files: &[Chosen], client_id: &str, abort: oneshot::Receiver<()
 /// The way to cancel when the socket is down.
 pub fn delete(upload_id: &str) {
     if let Ok(request) = XmlHttpRequest::new()
-        && request
-            .open("DELETE", &format!("/uploads/{upload_id}"))
-            .is_ok()
+        && request.open("DELETE", &format!("/uploads/{upload_id}")).is_ok()
     {
         drop(request.send());
     }
@@ -83,8 +77,7 @@ fn start(files: &[Chosen], client_id: &str) -> Result<Started, JsValue> {
 /// The form's own action, so that the page without JavaScript and this one agree.
 fn upload_url() -> String {
     let form = document().query_selector("form").ok().flatten();
-    form.and_then(|form| form.get_attribute("action"))
-        .unwrap_or_else(|| "/upload".to_owned())
+    form.and_then(|form| form.get_attribute("action")).unwrap_or_else(|| "/upload".to_owned())
 }
 
 fn read_answer(request: &XmlHttpRequest) -> PostEnd {

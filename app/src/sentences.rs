@@ -100,18 +100,14 @@ impl Kind {
     /// A name without an extension is fine: the server looks at the bytes.
     fn wrong_extension(self, name: &str) -> Option<String> {
         let extension = extension(name)?;
-        if self
-            .accept()
-            .split(',')
-            .any(|known| known[1..] == extension)
-        {
+        if self.accept().split(',').any(|known| known[1..] == extension) {
             return None;
         }
         Some(match extension.as_str() {
             "doc" => format!("\u{201c}{name}\u{201d} is an old Word file (.doc). Save it as DOCX."),
-            "heic" | "heif" => format!(
-                "\u{201c}{name}\u{201d} is HEIC. Share it as JPEG (\u{201c}Most compatible\u{201d})."
-            ),
+            "heic" | "heif" => {
+                format!("\u{201c}{name}\u{201d} is HEIC. Share it as JPEG (\u{201c}Most compatible\u{201d}).")
+            }
             other => format!("\u{201c}{name}\u{201d} is named .{other}."),
         })
     }
@@ -135,10 +131,7 @@ pub fn nothing_chosen() -> Refusal {
 /// Several files dropped where one has room.
 #[must_use]
 pub fn too_many(kind: Kind, count: u32) -> Refusal {
-    refusal(
-        format!("Choose one {}.", kind.noun()),
-        format!("You dropped {count}."),
-    )
+    refusal(format!("Choose one {}.", kind.noun()), format!("You dropped {count}."))
 }
 
 /// Whether a failed file may be stored all the same, as far as the page can know.
@@ -147,10 +140,7 @@ pub fn is_open(code: &str, outcome: Option<Outcome>) -> bool {
     match outcome {
         Some(Outcome::Unknown) => true,
         Some(_) => false,
-        None => matches!(
-            code,
-            CONNECTION_LOST | UNCONFIRMED | "storage_unreachable" | "storage_timeout"
-        ),
+        None => matches!(code, CONNECTION_LOST | UNCONFIRMED | "storage_unreachable" | "storage_timeout"),
     }
 }
 
@@ -178,8 +168,8 @@ pub fn advice(code: &str, outcome: Option<Outcome>, reference: &str) -> String {
         | "storage_busy"
         | "storage_unreachable"
         | "storage_timeout" => "Try again in a minute.",
-        "type_mismatch" | "wrong_field_type" | "macros" | "empty_file" | "too_large"
-        | "size_exceeded" | "too_many_pixels" => "Choose another file.",
+        "type_mismatch" | "wrong_field_type" | "macros" | "empty_file" | "too_large" | "size_exceeded"
+        | "too_many_pixels" => "Choose another file.",
         CONNECTION_LOST => "Check your connection and try again.",
         _ => "Try again.",
     };
@@ -205,30 +195,17 @@ pub fn sentence(code: &str) -> &'static str {
 /// One file of the answer in words, for the page without JavaScript: what, then the rest.
 #[must_use]
 pub fn result_words(file: &FileOutcome, problem: Option<&Problem>) -> (String, String) {
-    let title = if file.field == FileType::DocsFile.field() {
-        "The document"
-    } else {
-        "The image"
-    };
-    let reference = problem
-        .and_then(|problem| problem.upload_id.as_deref())
-        .unwrap_or_default();
+    let title = if file.field == FileType::DocsFile.field() { "The document" } else { "The image" };
+    let reference = problem.and_then(|problem| problem.upload_id.as_deref()).unwrap_or_default();
     let code = file.code.as_deref().unwrap_or_default();
     let rest = || match problem {
         Some(problem) if problem.code == code && problem.file.as_ref() == Some(&file.field) => {
-            format!(
-                "{} {}",
-                problem.detail,
-                advice(code, Some(file.outcome), reference)
-            )
+            format!("{} {}", problem.detail, advice(code, Some(file.outcome), reference))
         }
         _ => advice(code, Some(file.outcome), reference),
     };
     match file.outcome {
-        Outcome::Stored => (
-            format!("{title} is stored."),
-            file.size.map(size).unwrap_or_default(),
-        ),
+        Outcome::Stored => (format!("{title} is stored."), file.size.map(size).unwrap_or_default()),
         Outcome::Failed => (format!("{title} is not stored."), rest()),
         Outcome::NotReceived => (
             format!("{title} is not stored."),
@@ -249,12 +226,7 @@ pub fn size(bytes: u64) -> String {
 #[must_use]
 pub fn amount_of(bytes: u64, total: u64) -> String {
     let unit = unit_of(total);
-    format!(
-        "{} of {} {}",
-        scaled(bytes, unit),
-        scaled(total, unit),
-        unit.1
-    )
+    format!("{} of {} {}", scaled(bytes, unit), scaled(total, unit), unit.1)
 }
 
 /// A limit in the unit it was set in: "25 MiB".
@@ -317,16 +289,8 @@ fn refusal(sentence: String, advice: String) -> Refusal {
 mod tests {
     use super::*;
 
-    const DOCUMENT: Kind = Kind {
-        file_type: FileType::DocsFile,
-        limit: 25 << 20,
-        svg: false,
-    };
-    const IMAGE: Kind = Kind {
-        file_type: FileType::MsaImgs,
-        limit: 10 << 20,
-        svg: false,
-    };
+    const DOCUMENT: Kind = Kind { file_type: FileType::DocsFile, limit: 25 << 20, svg: false };
+    const IMAGE: Kind = Kind { file_type: FileType::MsaImgs, limit: 10 << 20, svg: false };
 
     #[test]
     fn sizes_are_whole_number_arithmetic() {
@@ -359,9 +323,7 @@ mod tests {
     #[test]
     fn exactly_the_limit_is_taken_and_one_more_is_not() {
         assert_eq!(DOCUMENT.refuse("a.pdf", 25 << 20), None);
-        let refusal = DOCUMENT
-            .refuse("a.pdf", (25 << 20) + 1)
-            .expect("over the limit");
+        let refusal = DOCUMENT.refuse("a.pdf", (25 << 20) + 1).expect("over the limit");
         assert_eq!(refusal.sentence, "The document can be up to 25 MiB.");
         assert_eq!(refusal.advice, "\u{201c}a.pdf\u{201d} is 26.2 MB.");
     }
@@ -378,25 +340,14 @@ mod tests {
         assert_eq!(refused(DOCUMENT, "a.pdf.exe").as_deref(), Some(sentence));
         assert!(refused(IMAGE, "a.svg").is_some());
         assert_eq!(refused(Kind { svg: true, ..IMAGE }, "a.svg"), None);
-        assert!(
-            DOCUMENT
-                .refuse("a.doc", 10)
-                .expect("old word")
-                .advice
-                .contains("Save it as DOCX")
-        );
-        assert_eq!(
-            DOCUMENT.refuse("a.pdf", 0).expect("empty").sentence,
-            "The document is empty."
-        );
+        assert!(DOCUMENT.refuse("a.doc", 10).expect("old word").advice.contains("Save it as DOCX"));
+        assert_eq!(DOCUMENT.refuse("a.pdf", 0).expect("empty").sentence, "The document is empty.");
     }
 
     #[test]
     fn nothing_was_stored_is_said_only_where_it_is_known() {
         assert!(!advice("storage_unreachable", None, "").contains("stored"));
-        assert!(
-            advice("storage_unreachable", Some(Outcome::Failed), "").contains("Nothing was stored")
-        );
+        assert!(advice("storage_unreachable", Some(Outcome::Failed), "").contains("Nothing was stored"));
         assert!(advice("storage_timeout", Some(Outcome::Unknown), "").contains("not known"));
         assert!(!advice(CONNECTION_LOST, None, "").contains("stored"));
         assert_eq!(advice("cancelled", None, ""), "Nothing was stored.");

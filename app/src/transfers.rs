@@ -4,9 +4,7 @@
 //! highest wins, and nothing follows a terminal one.
 
 use crate::sentences::{CONNECTION_LOST, UNCONFIRMED, sentence};
-use crate::wire::{
-    FileMessage, FileOutcome, FileType, Outcome, PartState, Problem, Status, UploadAnswer,
-};
+use crate::wire::{FileMessage, FileOutcome, FileType, Outcome, PartState, Problem, Status, UploadAnswer};
 
 /// The files of the upload under way, and of the last one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -129,9 +127,7 @@ impl Transfers {
     }
 
     fn close(&mut self, outcome: FileOutcome, detail: Option<&String>) {
-        let file_type = FileType::ALL
-            .into_iter()
-            .find(|known| known.field() == outcome.field);
+        let file_type = FileType::ALL.into_iter().find(|known| known.field() == outcome.field);
         let Some(row) = file_type.and_then(|found| self.rows[index(found)].as_mut()) else {
             return;
         };
@@ -194,20 +190,13 @@ impl Transfers {
     /// How many files are stored.
     #[must_use]
     pub fn stored(&self) -> usize {
-        self.rows
-            .iter()
-            .flatten()
-            .filter(|row| row.is_stored())
-            .count()
+        self.rows.iter().flatten().filter(|row| row.is_stored()).count()
     }
 
     /// Whether a file ended by a cancel.
     #[must_use]
     pub fn was_cancelled(&self) -> bool {
-        self.rows
-            .iter()
-            .flatten()
-            .any(|row| row.code() == Some("cancelled"))
+        self.rows.iter().flatten().any(|row| row.code() == Some("cancelled"))
     }
 
     /// Whether the server has every byte and goes on without this page.
@@ -222,25 +211,15 @@ impl Transfers {
     pub fn percent(&self) -> u8 {
         let rows = || self.rows.iter().flatten();
         let total: u64 = rows().map(|row| row.size).sum();
-        let sent: u64 = rows()
-            .map(|row| row.message.as_ref().map_or(0, |state| state.sent))
-            .sum();
+        let sent: u64 = rows().map(|row| row.message.as_ref().map_or(0, |state| state.sent)).sum();
         let most = if rows().all(Row::is_stored) { 100 } else { 99 };
-        u8::try_from(sent.saturating_mul(100) / total.max(1))
-            .unwrap_or(100)
-            .min(most)
+        u8::try_from(sent.saturating_mul(100) / total.max(1)).unwrap_or(100).min(most)
     }
 }
 
 impl Row {
     const fn new(size: u64) -> Self {
-        Self {
-            size,
-            message: None,
-            outcome: None,
-            milestone: 0,
-            milestone_ms: 0,
-        }
+        Self { size, message: None, outcome: None, milestone: 0, milestone_ms: 0 }
     }
 
     fn take(&mut self, message: FileMessage) {
@@ -264,9 +243,8 @@ impl Row {
         state.sent = self.size;
         state.stored = self.size;
         state.parts_stored = state.parts.unwrap_or(0);
-        state.part_states = state
-            .part_states
-            .map(|states| states.chars().map(|_| PartState::Stored.digit()).collect());
+        state.part_states =
+            state.part_states.map(|states| states.chars().map(|_| PartState::Stored.digit()).collect());
         self.message = Some(state);
     }
 
@@ -341,20 +319,14 @@ impl Row {
     /// The error's code, once failed.
     #[must_use]
     pub fn code(&self) -> Option<&str> {
-        let state = self
-            .message
-            .as_ref()
-            .filter(|state| state.status == Status::Error)?;
+        let state = self.message.as_ref().filter(|state| state.status == Status::Error)?;
         Some(state.code.as_deref().unwrap_or("unknown"))
     }
 
     /// The object's key, once an answer has told it.
     #[must_use]
     pub fn key(&self) -> Option<&str> {
-        let told = self
-            .outcome
-            .as_ref()
-            .and_then(|outcome| outcome.key.as_deref());
+        let told = self.outcome.as_ref().and_then(|outcome| outcome.key.as_deref());
         told.or_else(|| self.message.as_ref().and_then(|state| state.key.as_deref()))
     }
 }

@@ -26,11 +26,7 @@ pub fn message(seq: u64) -> FileMessage {
         parts: Some(5),
         parts_stored: u32::try_from(sent / (5 << 20)).unwrap(),
         part_states: Some("10000".to_owned()),
-        active: vec![ActivePart {
-            part: 1,
-            sent: 1,
-            attempt: 1,
-        }],
+        active: vec![ActivePart { part: 1, sent: 1, attempt: 1 }],
         waiting: None,
         retries: 0,
         at_ms: seq * 100,
@@ -47,24 +43,13 @@ fn begun() -> Transfers {
 
 fn completed(seq: u64) -> FileMessage {
     let status = Status::Completed;
-    FileMessage {
-        status,
-        progress: 100,
-        sent: TOTAL,
-        stored: TOTAL,
-        ..message(seq)
-    }
+    FileMessage { status, progress: 100, sent: TOTAL, stored: TOTAL, ..message(seq) }
 }
 
 fn failed(seq: u64, code: &str) -> FileMessage {
     let code = Some(code.to_owned());
     let message_text = "Storage did not answer.".to_owned();
-    FileMessage {
-        status: Status::Error,
-        code,
-        message: message_text,
-        ..message(seq)
-    }
+    FileMessage { status: Status::Error, code, message: message_text, ..message(seq) }
 }
 
 fn outcome(outcome: Outcome, code: Option<&str>) -> FileOutcome {
@@ -72,9 +57,7 @@ fn outcome(outcome: Outcome, code: Option<&str>) -> FileOutcome {
         field: DOCUMENT.field().to_owned(),
         outcome,
         code: code.map(str::to_owned),
-        key: code
-            .is_none()
-            .then(|| "supporting_documents/x.pdf".to_owned()),
+        key: code.is_none().then(|| "supporting_documents/x.pdf".to_owned()),
         size: Some(TOTAL),
         content_type: None,
         etag: None,
@@ -101,10 +84,7 @@ struct Dice(u64);
 
 impl Dice {
     fn below(&mut self, bound: usize) -> usize {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         usize::try_from(self.0 >> 33).unwrap() % bound
     }
 }
@@ -137,11 +117,7 @@ fn any_order_with_repeats_and_losses_ends_the_same_and_never_goes_back() {
             );
             last = now;
         }
-        assert_eq!(
-            transfers.row(DOCUMENT).unwrap().seq(),
-            Some(best),
-            "seed {seed}"
-        );
+        assert_eq!(transfers.row(DOCUMENT).unwrap().seq(), Some(best), "seed {seed}");
     }
 }
 
@@ -156,39 +132,24 @@ fn a_repeat_changes_nothing() {
 #[test]
 fn only_the_upload_of_this_press_is_shown() {
     let mut transfers = Transfers::default();
-    let old = |seq| FileMessage {
-        upload_id: "before".to_owned(),
-        ..message(seq)
-    };
+    let old = |seq| FileMessage { upload_id: "before".to_owned(), ..message(seq) };
     assert!(!transfers.fold(old(7)), "nothing was pressed");
     transfers.begin(&[(DOCUMENT, TOTAL)]);
     assert!(!transfers.fold(old(8)), "a snapshot after a reconnect");
     assert!(transfers.fold(message(1)));
-    assert!(!transfers.fold(FileMessage {
-        upload_id: "other".to_owned(),
-        ..message(9)
-    }));
+    assert!(!transfers.fold(FileMessage { upload_id: "other".to_owned(), ..message(9) }));
     assert!(transfers.fold(completed(2)));
 
     transfers.begin(&[(DOCUMENT, TOTAL)]);
-    assert!(
-        !transfers.fold(completed(3)),
-        "the first upload is the past now"
-    );
-    assert!(transfers.fold(FileMessage {
-        upload_id: "second".to_owned(),
-        ..message(1)
-    }));
+    assert!(!transfers.fold(completed(3)), "the first upload is the past now");
+    assert!(transfers.fold(FileMessage { upload_id: "second".to_owned(), ..message(1) }));
     assert_eq!(transfers.upload_id(), Some("second"));
 }
 
 #[test]
 fn the_other_files_row_is_left_alone() {
     let mut transfers = begun();
-    assert!(!transfers.fold(FileMessage {
-        file_type: FileType::MsaImgs,
-        ..message(1)
-    }));
+    assert!(!transfers.fold(FileMessage { file_type: FileType::MsaImgs, ..message(1) }));
     assert_eq!(transfers.row(FileType::MsaImgs), None);
 }
 
@@ -198,10 +159,7 @@ fn nothing_follows_the_end() {
     transfers.fold(failed(5, "storage_timeout"));
     assert!(!transfers.fold(completed(6)));
     transfers.settle(PostEnd::Lost);
-    assert_eq!(
-        transfers.row(DOCUMENT).unwrap().code(),
-        Some("storage_timeout")
-    );
+    assert_eq!(transfers.row(DOCUMENT).unwrap().code(), Some("storage_timeout"));
     assert!(!transfers.is_running());
 }
 
@@ -216,25 +174,16 @@ fn an_answer_ends_what_the_socket_did_not() {
     }));
     let row = transfers.row(DOCUMENT).unwrap();
     let state = row.message.as_ref().unwrap();
-    assert_eq!(
-        (state.received, state.sent, state.stored),
-        (TOTAL, TOTAL, TOTAL)
-    );
+    assert_eq!((state.received, state.sent, state.stored), (TOTAL, TOTAL, TOTAL));
     assert_eq!(row.key(), Some("supporting_documents/x.pdf"));
     assert_eq!(transfers.percent(), 100);
-    assert!(
-        !transfers.fold(completed(99)),
-        "the terminal message comes too late to matter"
-    );
+    assert!(!transfers.fold(completed(99)), "the terminal message comes too late to matter");
 }
 
 #[test]
 fn an_answer_corrects_a_wrong_guess_of_the_upload() {
     let mut transfers = begun();
-    transfers.fold(FileMessage {
-        upload_id: "stranger".to_owned(),
-        ..completed(4)
-    });
+    transfers.fold(FileMessage { upload_id: "stranger".to_owned(), ..completed(4) });
     transfers.settle(problem("busy", Vec::new()));
     assert_eq!(transfers.row(DOCUMENT).unwrap().code(), Some("busy"));
     assert_eq!(transfers.upload_id(), Some("now"));
@@ -266,17 +215,10 @@ fn a_broken_post_fails_what_was_still_coming_and_waits_for_the_rest() {
     let mut transfers = begun();
     transfers.fold(message(5));
     transfers.settle(PostEnd::Lost);
-    assert_eq!(
-        transfers.row(DOCUMENT).unwrap().code(),
-        Some(CONNECTION_LOST)
-    );
+    assert_eq!(transfers.row(DOCUMENT).unwrap().code(), Some(CONNECTION_LOST));
 
     let mut transfers = begun();
-    transfers.fold(FileMessage {
-        status: Status::Processing,
-        received: TOTAL,
-        ..message(5)
-    });
+    transfers.fold(FileMessage { status: Status::Processing, received: TOTAL, ..message(5) });
     transfers.settle(PostEnd::Lost);
     assert!(transfers.is_running());
     assert!(transfers.fold(completed(6)));
@@ -292,10 +234,7 @@ fn cancelling_lasts_until_every_file_has_ended() {
     assert!(!transfers.is_cancelling());
     let row = transfers.row(DOCUMENT).unwrap();
     assert_eq!(look(row), Look::Cancelled);
-    assert_eq!(
-        caption(row).headline,
-        "Cancelled \u{2013} nothing was stored"
-    );
+    assert_eq!(caption(row).headline, "Cancelled \u{2013} nothing was stored");
 
     let mut transfers = begun();
     transfers.cancel();
@@ -316,10 +255,7 @@ fn the_words_name_the_state() {
     let plain = say(|_| {});
     assert_eq!(plain.headline, "66 % \u{2013} 3 of 5 parts stored");
     assert_eq!(plain.detail, "16.0 of 24.1 MB sent to storage");
-    assert_eq!(
-        say(|state| state.parts = Some(1)).headline,
-        "66 % sent to storage"
-    );
+    assert_eq!(say(|state| state.parts = Some(1)).headline, "66 % sent to storage");
     let receiving = say(|state| (state.sent, state.progress) = (0, 0));
     assert_eq!(receiving.headline, "0 % \u{2013} receiving");
     assert_eq!(receiving.detail, "16.3 of 24.1 MB received");
@@ -332,55 +268,31 @@ fn the_words_name_the_state() {
     let slow = say(|state| state.waiting = Some(Waiting::Storage));
     assert_eq!(slow.headline, "66 % \u{2013} storage is slow");
     let again = say(|state| {
-        state.active = vec![ActivePart {
-            part: 4,
-            sent: 0,
-            attempt: 2,
-        }];
+        state.active = vec![ActivePart { part: 4, sent: 0, attempt: 2 }];
         state.waiting = Some(Waiting::Retry);
     });
-    assert_eq!(
-        again.headline,
-        "66 % \u{2013} part 4 did not arrive in storage, trying again (attempt 2)"
-    );
+    assert_eq!(again.headline, "66 % \u{2013} part 4 did not arrive in storage, trying again (attempt 2)");
 }
 
 #[test]
 fn whoever_has_sent_everything_may_leave() {
     let mut transfers = Transfers::default();
     transfers.begin(&[(DOCUMENT, TOTAL), (FileType::MsaImgs, 10)]);
-    transfers.fold(FileMessage {
-        status: Status::Processing,
-        ..message(5)
-    });
+    transfers.fold(FileMessage { status: Status::Processing, ..message(5) });
     assert!(!transfers.is_received(), "the image is still coming");
     let file_type = FileType::MsaImgs;
-    transfers.fold(FileMessage {
-        status: Status::Processing,
-        file_type,
-        ..message(5)
-    });
+    transfers.fold(FileMessage { status: Status::Processing, file_type, ..message(5) });
     assert!(transfers.is_received());
     transfers.fold(completed(6));
     assert!(transfers.is_received());
-    transfers.fold(FileMessage {
-        file_type,
-        ..completed(6)
-    });
-    assert!(
-        !transfers.is_received(),
-        "it has ended: there is nothing left to say"
-    );
+    transfers.fold(FileMessage { file_type, ..completed(6) });
+    assert!(!transfers.is_received(), "it has ended: there is nothing left to say");
 }
 
 #[test]
 fn a_percent_is_never_a_hundred_before_the_end() {
     let mut transfers = begun();
-    transfers.fold(FileMessage {
-        sent: TOTAL,
-        progress: 99,
-        ..message(60)
-    });
+    transfers.fold(FileMessage { sent: TOTAL, progress: 99, ..message(60) });
     assert_eq!(transfers.percent(), 99);
     let row = transfers.row(DOCUMENT).unwrap();
     assert_eq!(value_text(row), "99 percent, finishing");
@@ -398,19 +310,9 @@ fn quarters_are_announced_ten_seconds_apart_and_ends_at_once() {
     for state in steps {
         let before = transfers.row(DOCUMENT).cloned();
         transfers.fold(state);
-        said.extend(announcement(
-            DOCUMENT,
-            before.as_ref(),
-            transfers.row(DOCUMENT),
-        ));
+        said.extend(announcement(DOCUMENT, before.as_ref(), transfers.row(DOCUMENT)));
     }
     let text = |line: &str| Spoken::Status(line.to_owned());
     // 25 % comes at 8 s and 75 % at 23 s: too soon after the start, and after 50 % at 15 s.
-    assert_eq!(
-        said,
-        [
-            text("The document: 50 percent sent to storage."),
-            text("The document is stored.")
-        ]
-    );
+    assert_eq!(said, [text("The document: 50 percent sent to storage."), text("The document is stored.")]);
 }

@@ -1,1 +1,156 @@
+//! Streams a document and an image from a browser into S3, and reports truthfully how far they are.
+//!
+//! The path, in the order of the modules: [`listener`] accepts, [`routes`] dispatches, [`upload`] runs one
+//! request to its one end, [`form`] takes the multipart form apart, [`kind`] looks at the bytes, [`parts`]
+//! cuts them, [`budget`] pays for them, [`transfer`] brings them to [`s3`], which speaks to the store over
+//! [`connector`]. What moves is told to [`progress`], and [`socket`] tells the watchers.
+//!
+//! Invariants: memory is bounded by the budget; of every multipart upload exactly one Complete or Abort takes
+//! effect; no half success; watchers cost nothing; `stored <= sent <= received <= total`, never falling; the
+//! first failure is the one that is told; no request ends the process.
 
+pub mod config;
+pub mod listener;
+pub mod routes;
+pub mod assets;
+pub mod page;
+pub mod upload;
+pub mod form;
+pub mod kind;
+pub mod parts;
+pub mod budget;
+pub mod transfer;
+pub mod s3;
+pub mod connector;
+pub mod snapshot;
+pub mod progress;
+pub mod socket;
+pub mod embedded;
+pub mod ids;
+pub mod keys;
+pub mod metrics;
+pub mod error;
+
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use config::{Config, Endpoint, StorageConfig};
+use connector::Connector;
+use embedded::Store;
+use error::Failure;
+use kind::ObjectKey;
+use metrics::Metrics;
+use page::Pages;
+use progress::Hub;
+use s3::Bucket;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use upload::Uploads;
+
+/// The embedded store's bucket.
+const EMBEDDED_BUCKET: &str = "uploads";
+/// For the clean-up of uploads that the end of the grace cut off.
+const CLEAN_UP: Duration = Duration::from_secs(5);
+
+/// Serves page, API and sockets on `listener` until `shutdown`, then lets running uploads end.
+///
+/// # Errors
+/// A configuration that cannot work, or an embedded store that cannot be opened.
+pub async fn serve(listener: TcpListener, config: Config, shutdown: CancellationToken) -> io::Result<()> {
+    config.check().map_err(io::Error::other)?;
+    let store_shutdown = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let mut storage = config.storage.clone();
+    let bucket_name = match storage.bucket.clone() {
+        Some(name) => name,
+        None => {
+            storage.endpoint = Some(open_embedded(&storage, &tasks, &store_shutdown).await?);
+            EMBEDDED_BUCKET.to_owned()
+        }
+    };
+    let connector = Connector::new();
+    let bucket = Bucket::connect(&storage, &bucket_name, &config.clocks, connector.clone()).await;
+    if config.storage.bucket.is_none() {
+        sweep(&bucket).await;
+    }
+    let (uploads_done, closing) = (TaskTracker::new(), CancellationToken::new());
+    let hub = Hub::new(&config.clocks);
+    let uploads =
+        Uploads::new(bucket.clone(), hub.clone(), &config.limits, &config.clocks, uploads_done.clone());
+    let server = routes::Server {
+        metrics: Metrics::new(uploads.clone(), connector, bucket.clone()),
+        uploads,
+        hub: hub.clone(),
+        bucket,
+        pages: Pages::new(&secret(&config)?, &config.limits),
+        ping: config.clocks.ping,
+        stopping: shutdown.clone(),
+        closing: closing.clone(),
+    };
+    let connections = TaskTracker::new();
+    let router = routes::router(server);
+    let accepting =
+        listener::accept(listener, router, config.clocks.request_head, connections.clone(), closing.clone());
+    let stopping = async {
+        shutdown.cancelled().await;
+        finish_uploads(&hub, &uploads_done, config.shutdown_grace).await;
+        closing.cancel();
+    };
+    tokio::join!(accepting, stopping);
+    connections.close();
+    // Who does not read an answer by now does without.
+    let _ = tokio::time::timeout(CLEAN_UP, connections.wait()).await;
+    store_shutdown.cancel();
+    tasks.close();
+    tasks.wait().await;
+    Ok(())
+}
+
+/// Lets running uploads end within the grace, then ends them.
+async fn finish_uploads(hub: &Hub, uploads: &TaskTracker, grace: Duration) {
+    uploads.close();
+    if tokio::time::timeout(grace, uploads.wait()).await.is_err() {
+        hub.end_all(Failure::ServerShutdown);
+        // Whatever is left after that is cut off; the store's sweeper comes after it.
+        let _ = tokio::time::timeout(CLEAN_UP, uploads.wait()).await;
+    }
+}
+
+/// Starts the S3 that comes along, on loopback, and returns where it is.
+async fn open_embedded(
+    storage: &StorageConfig,
+    tasks: &TaskTracker,
+    shutdown: &CancellationToken,
+) -> io::Result<Endpoint> {
+    let dir = &storage.data_dir;
+    let store = Store::open(&dir.join("store")).map_err(io::Error::other)?;
+    store.ensure_bucket(EMBEDDED_BUCKET).await?;
+    let access_key = kept_or(storage.store_access_key.as_ref(), dir, "store-access-key")?;
+    let secret_key = kept_or(storage.store_secret_key.as_ref(), dir, "store-secret-key")?;
+    let listener = TcpListener::bind(storage.store_listen).await?;
+    let url = format!("http://{}", listener.local_addr()?);
+    let (access, secret, shutdown) = (access_key.clone(), secret_key.clone(), shutdown.clone());
+    tasks.spawn(async move { store.serve(listener, &access, &secret, shutdown).await });
+    Ok(Endpoint { url, access_key, secret_key })
+}
+
+/// Nobody else writes under our prefixes of the embedded store: what is open at start is what a kill left.
+async fn sweep(bucket: &Bucket) {
+    for prefix in ObjectKey::PREFIXES {
+        match bucket.abort_all_under(prefix).await {
+            Ok(0) => {}
+            Ok(swept) => tracing::info!(uploads.swept = swept, "aborted what an earlier run left behind"),
+            Err(failure) => tracing::warn!(code = failure.code(), "the store could not be swept"),
+        }
+    }
+}
+
+fn secret(config: &Config) -> io::Result<String> {
+    kept_or(config.secret.as_ref(), &config.storage.data_dir, "secret")
+}
+
+fn kept_or(given: Option<&String>, dir: &Path, name: &str) -> io::Result<String> {
+    given.map_or_else(|| keys::kept(dir, name), |given| Ok(given.clone()))
+}

@@ -1,1 +1,86 @@
-fn main() {}
+//! The binary: reads the configuration, starts the log, serves until it is told to stop.
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+use server::config::{Config, LogFormat};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let config = Config::parse();
+    start_log(config.log_format);
+    match run(config).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("bucket-brigade: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(config: Config) -> std::io::Result<()> {
+    let shutdown = CancellationToken::new();
+    let listener = TcpListener::bind(config.listen).await?;
+    banner(&config, &listener)?;
+    tokio::spawn(stop_on_signal(shutdown.clone()));
+    server::serve(listener, config, shutdown).await
+}
+
+/// The first signal lets running uploads end, the second does not wait.
+async fn stop_on_signal(shutdown: CancellationToken) {
+    let (Ok(mut terminate), Ok(mut interrupt)) =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
+    else {
+        return;
+    };
+    for _ in 0..2 {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        if shutdown.is_cancelled() {
+            std::process::exit(2);
+        }
+        shutdown.cancel();
+    }
+}
+
+fn start_log(format: Option<LogFormat>) {
+    let default = "info,s3s=warn,aws_config=warn,aws_smithy_runtime=warn";
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let terminal = if std::io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
+    match format.unwrap_or(terminal) {
+        LogFormat::Text => log.init(),
+        LogFormat::Json => log.json().init(),
+    }
+}
+
+fn banner(config: &Config, listener: &TcpListener) -> std::io::Result<()> {
+    let address = listener.local_addr()?;
+    if !std::io::stderr().is_terminal() {
+        tracing::info!(listen = %address, version = env!("CARGO_PKG_VERSION"), "bucket-brigade starts");
+        return Ok(());
+    }
+    let storage = match &config.storage.bucket {
+        Some(bucket) => format!("s3://{bucket}"),
+        None => format!(
+            "{} (S3 at http://{}, bucket uploads)",
+            config.storage.data_dir.display(),
+            config.storage.store_listen
+        ),
+    };
+    eprintln!("bucket-brigade {}", env!("CARGO_PKG_VERSION"));
+    eprintln!("  page     http://{address}/");
+    eprintln!("  storage  {storage}");
+    let limits = &config.limits;
+    eprintln!("  limits   document {}, image {}", limits.max_document_size, limits.max_image_size);
+    eprintln!("  api      POST /upload");
+    eprintln!("  press ctrl-c to stop");
+    Ok(())
+}

@@ -1,1 +1,49 @@
-fn main() {}
+//! The project's two commands, `cargo xtask serve` and `cargo xtask test`: they set up, build and run.
+
+mod places;
+mod program;
+mod server;
+mod site;
+mod test;
+mod tools;
+
+use std::env;
+use std::process::ExitCode;
+
+use places::Places;
+use program::Failure;
+
+const USAGE: &str = "\
+cargo xtask serve [OPTIONS OF THE SERVER]   build page and server, serve on http://127.0.0.1:3000
+cargo xtask test [FILTER]                   build both, run every test, browser included
+cargo xtask site                            build the page alone, print its weight";
+
+fn main() -> ExitCode {
+    let mut arguments = env::args().skip(1);
+    let command = arguments.next().unwrap_or_default();
+    let rest: Vec<String> = arguments.skip_while(|argument| argument == "--").collect();
+    match run(&command, &rest) {
+        Ok(code) => code,
+        Err(failure) => {
+            eprintln!("xtask: {failure}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &str, rest: &[String]) -> Result<ExitCode, Failure> {
+    match command {
+        "serve" => {
+            let places = Places::find()?;
+            site::build(&places)?;
+            Err(server::build(&places)?.run_in_our_place(rest))
+        }
+        "test" => test::run(&Places::find()?, rest),
+        "site" => site::build(&Places::find()?).map(|()| ExitCode::SUCCESS),
+        "help" | "--help" | "-h" => {
+            println!("{USAGE}");
+            Ok(ExitCode::SUCCESS)
+        }
+        _ => Err(Failure::new(format!("there are these commands:\n{USAGE}"))),
+    }
+}

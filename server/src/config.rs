@@ -1,0 +1,214 @@
+//! The configuration: flags and their environment twins, checked once into types.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use clap::{Args, Parser, ValueEnum};
+
+/// S3's smallest size of a part that is not the last, and where multipart uploads begin.
+pub const MIN_PART_SIZE: u64 = 5 * 1024 * 1024;
+/// S3's largest number of parts.
+pub const MAX_PARTS: u64 = 10_000;
+
+/// Streams a document and an image from a browser into S3, with progress that tells the truth.
+///
+/// AWS settings are AWS's own (`AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_PROFILE`, keys, roles). Without
+/// `--bucket` they are ignored and the server stores into the data directory.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "bucket-brigade", version)]
+pub struct Config {
+    /// Address of the page and the API
+    #[arg(long, env = "BRIGADE_LISTEN", default_value = "127.0.0.1:3000", help_heading = "Listening")]
+    pub listen: SocketAddr,
+    /// How long running uploads may go on after the first stop signal
+    #[arg(long, env = "BRIGADE_SHUTDOWN_GRACE", default_value = "30s", value_parser = parse_duration, help_heading = "Listening")]
+    pub shutdown_grace: Duration,
+    #[command(flatten)]
+    pub storage: StorageConfig,
+    #[command(flatten)]
+    pub limits: Limits,
+    /// Key that signs the ids of pages; made at first start and kept in the data directory
+    #[arg(long, env = "BRIGADE_SECRET", hide_env_values = true, help_heading = "Web page")]
+    pub secret: Option<String>,
+    /// Another origin whose pages may upload and listen (repeatable)
+    #[arg(
+        long = "allowed-origin",
+        env = "BRIGADE_ALLOWED_ORIGINS",
+        value_delimiter = ',',
+        help_heading = "Web page"
+    )]
+    pub allowed_origins: Vec<String>,
+    /// Text on a terminal, JSON elsewhere, unless given
+    #[arg(long, env = "BRIGADE_LOG_FORMAT", help_heading = "Observability")]
+    pub log_format: Option<LogFormat>,
+    /// Clocks that only tests change.
+    #[arg(skip)]
+    pub clocks: Clocks,
+}
+
+/// Where objects go.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Storage")]
+pub struct StorageConfig {
+    /// Bucket to store into; without it the server brings its own S3
+    #[arg(long, env = "BRIGADE_BUCKET")]
+    pub bucket: Option<String>,
+    /// Address buckets by path instead of host name [default: on for custom endpoints]
+    #[arg(long, env = "BRIGADE_S3_PATH_STYLE", num_args = 0..=1, default_missing_value = "true")]
+    pub s3_path_style: Option<bool>,
+    /// Checksums on the wire: auto is on over https, off over http
+    #[arg(long, env = "BRIGADE_S3_CHECKSUMS", default_value = "auto")]
+    pub s3_checksums: Checksums,
+    /// Directory of the embedded store and the secret
+    #[arg(long, env = "BRIGADE_DATA_DIR", default_value = "./data")]
+    pub data_dir: PathBuf,
+    /// Address of the embedded store's S3 endpoint; its bucket is `uploads`
+    #[arg(long, env = "BRIGADE_STORE_LISTEN", default_value = "127.0.0.1:3900")]
+    pub store_listen: SocketAddr,
+    /// Access key of the embedded store; made at first start
+    #[arg(long, env = "BRIGADE_STORE_ACCESS_KEY", requires = "store_secret_key")]
+    pub store_access_key: Option<String>,
+    /// Secret key of the embedded store; made at first start
+    #[arg(long, env = "BRIGADE_STORE_SECRET_KEY", hide_env_values = true, requires = "store_access_key")]
+    pub store_secret_key: Option<String>,
+    /// Endpoint of the bucket, where it is not AWS's own configuration that says so (tests).
+    #[arg(skip)]
+    pub endpoint: Option<Endpoint>,
+}
+
+/// An S3 endpoint with fixed credentials: the embedded store, or a test's.
+#[derive(Clone, Debug)]
+pub struct Endpoint {
+    pub url: String,
+    pub access_key: String,
+    pub secret_key: String,
+}
+
+/// What is accepted, and how much of it at once.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Limits")]
+pub struct Limits {
+    /// Largest document
+    #[arg(long, env = "BRIGADE_MAX_DOCUMENT_SIZE", default_value = "25MiB")]
+    pub max_document_size: ByteSize,
+    /// Largest image
+    #[arg(long, env = "BRIGADE_MAX_IMAGE_SIZE", default_value = "10MiB")]
+    pub max_image_size: ByteSize,
+    /// Smallest part of a multipart upload; larger files get larger parts, 10,000 at most
+    #[arg(long, env = "BRIGADE_PART_SIZE", default_value = "5MiB")]
+    pub part_size: ByteSize,
+    /// Bytes of file content held at any moment, for the whole process
+    #[arg(long, env = "BRIGADE_BUFFER_MEMORY", default_value = "256MiB")]
+    pub buffer_memory: ByteSize,
+    /// Uploads at once; more are answered 503
+    #[arg(long, env = "BRIGADE_MAX_UPLOADS", default_value_t = 1024)]
+    pub max_uploads: usize,
+    /// Store SVG images, as attachments
+    #[arg(long, env = "BRIGADE_ALLOW_SVG")]
+    pub allow_svg: bool,
+}
+
+/// `--s3-checksums`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Checksums {
+    Auto,
+    On,
+    Off,
+}
+
+/// `--log-format`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Times of FAULTS.md's limits table; the source of each stands there.
+#[derive(Clone, Debug)]
+pub struct Clocks {
+    /// Until a request's head is complete.
+    pub request_head: Duration,
+    /// Without a byte from the client while we wait for one.
+    pub body_silence: Duration,
+    /// Over which the client's least rate of 500 B/s is measured.
+    pub body_rate_window: Duration,
+    /// Without progress at the store while it has bytes to take.
+    pub store_stall: Duration,
+    /// For the store's answer to Complete.
+    pub store_complete: Duration,
+    /// First wait before a part is tried again; doubles each time.
+    pub store_backoff: Duration,
+    /// For a refused client to finish sending, so that it reads the answer.
+    pub drain: Duration,
+    /// Between two pings to a watcher.
+    pub ping: Duration,
+    /// Without movement until `waiting` says why.
+    pub waiting_after: Duration,
+    /// How long the end of an upload is remembered.
+    pub remember: Duration,
+    /// For an upload of unknown size to get memory for a whole part.
+    pub permit_wait: Duration,
+}
+
+impl Default for Clocks {
+    fn default() -> Self {
+        Self {
+            request_head: Duration::from_secs(10),
+            body_silence: Duration::from_secs(30),
+            body_rate_window: Duration::from_secs(20),
+            store_stall: Duration::from_secs(30),
+            store_complete: Duration::from_secs(120),
+            store_backoff: Duration::from_millis(200),
+            drain: Duration::from_secs(5),
+            ping: Duration::from_secs(25),
+            waiting_after: Duration::from_secs(2),
+            remember: Duration::from_secs(600),
+            permit_wait: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A setting that contradicts another, in one sentence with what to set.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("--part-size must be 5MiB to 5GiB: S3 takes no other parts")]
+    PartSize,
+    #[error("--buffer-memory must be at least four parts: set it to {0} or more")]
+    BufferMemory(ByteSize),
+}
+
+impl Config {
+    /// The defaults, without looking at command line or environment.
+    #[must_use]
+    pub fn defaults() -> Self {
+        Self::try_parse_from(["bucket-brigade"]).expect("every flag has a default")
+    }
+
+    /// # Errors
+    /// The first setting that cannot work.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let part = self.limits.part_size.as_u64();
+        if !(MIN_PART_SIZE..=5 << 30).contains(&part) {
+            return Err(ConfigError::PartSize);
+        }
+        if self.limits.buffer_memory.as_u64() < 4 * part {
+            return Err(ConfigError::BufferMemory(ByteSize(4 * part)));
+        }
+        Ok(())
+    }
+}
+
+/// Reads `30s`, `10m`, `24h`, `250ms`.
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().map_err(|_| "a number with ms, s, m or h, such as 30s".to_owned())?;
+    match &text[digits.len()..] {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" => Ok(Duration::from_secs(number)),
+        "m" => Ok(Duration::from_secs(number * 60)),
+        "h" => Ok(Duration::from_secs(number * 3600)),
+        _ => Err("the unit must be ms, s, m or h".to_owned()),
+    }
+}

@@ -1,0 +1,250 @@
+//! The S3 that comes along: s3s speaks the protocol, this keeps the objects, in files below one directory.
+//!
+//! An object appears whole or not at all and is on disk before its 200; every block read is verified; what a
+//! killed process left is swept at the next start, open multipart uploads stay. Requests are streamed: one
+//! holds about half a MiB, besides a chunk of the client's choice when the body is `aws-chunked`.
+//!
+//! A body's way in: `operations` -> `intake` (with `digests`) -> `blocks` -> `bucket`; out: `bucket` ->
+//! `content` -> `blocks`. Versions, ACLs, tags and encryption are not there.
+
+mod answers;
+mod blocks;
+mod bucket;
+mod content;
+mod copies;
+mod digests;
+mod faults;
+mod intake;
+mod keys;
+mod listing;
+mod multipart;
+mod objects;
+mod operations;
+mod page;
+mod records;
+mod recovery;
+mod uploads;
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use s3s::auth::SimpleAuth;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{S3Error, S3Result, s3_error};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use blocks::sync_dir;
+use bucket::{Bucket, State};
+use keys::BucketDir;
+
+/// Bytes that a connection reads ahead of its request.
+const READ_AHEAD: usize = 128 * 1024;
+/// Between attempts to accept when the process has no descriptor left.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// An S3 store in a directory of which it is the only user.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    buckets_dir: PathBuf,
+    temporary: PathBuf,
+    buckets: RwLock<BTreeMap<String, Arc<Bucket>>>,
+    /// Changes under way: they run to their end even when their request is gone.
+    jobs: TaskTracker,
+    lock: Arc<File>,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("The store in {} is in use by another process.", dir.display())]
+    Locked { dir: PathBuf },
+    #[error("The store in {} cannot be opened: {source}.", dir.display())]
+    Io { dir: PathBuf, source: io::Error },
+}
+
+impl Store {
+    /// Creates the directory if need be, locks it, and sweeps what a killed process left. Blocks.
+    ///
+    /// # Errors
+    /// When another process has it, or the disk's.
+    pub fn open(dir: &Path) -> Result<Self, OpenError> {
+        let failed = |source| OpenError::Io { dir: dir.to_owned(), source };
+        fs::create_dir_all(dir).map_err(failed)?;
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(dir.join("lock"))
+            .map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(OpenError::Locked { dir: dir.to_owned() });
+            }
+            Err(TryLockError::Error(error)) => return Err(failed(error)),
+        }
+        let inner = Inner::recover(dir, Arc::new(lock)).map_err(failed)?;
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// The protocol on top, for one pair of keys.
+    pub fn service(&self, access_key: &str, secret_key: &str) -> S3Service {
+        let mut builder = S3ServiceBuilder::new(self.clone());
+        builder.set_auth(SimpleAuth::from_single(access_key, secret_key));
+        builder.build()
+    }
+
+    /// Serves until `shutdown`, then cuts the connections and waits for changes under way.
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        access_key: &str,
+        secret_key: &str,
+        shutdown: CancellationToken,
+    ) {
+        let service = self.service(access_key, secret_key);
+        let mut connections = JoinSet::new();
+        loop {
+            tokio::select! {
+                () = shutdown.cancelled() => break,
+                Some(_) = connections.join_next(), if !connections.is_empty() => {}
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => {
+                        connections.spawn(connection(stream, service.clone()));
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "the store could not accept a connection");
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                    }
+                },
+            }
+        }
+        connections.shutdown().await;
+        self.inner.jobs.close();
+        self.inner.jobs.wait().await;
+    }
+
+    /// Makes the bucket if it is not there.
+    ///
+    /// # Errors
+    /// `InvalidInput` for a name that S3 does not allow, or the disk's.
+    pub async fn ensure_bucket(&self, name: &str) -> io::Result<()> {
+        if !s3s::path::check_bucket_name(name) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        let (store, name) = (self.clone(), name.to_owned());
+        self.inner
+            .jobs
+            .spawn_blocking(move || store.make_bucket(&name))
+            .await
+            .map_err(io::Error::other)?
+            .map(drop)
+    }
+
+    /// Runs a change or a look-up where it may block; it ends even if the caller does not wait.
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> S3Result<T> + Send + 'static,
+    ) -> S3Result<T> {
+        let done = self.inner.jobs.spawn_blocking(work).await;
+        done.map_err(S3Error::internal_error)?
+    }
+
+    fn bucket(&self, name: &str) -> S3Result<Arc<Bucket>> {
+        self.buckets().get(name).cloned().ok_or_else(|| s3_error!(NoSuchBucket, "There is no such bucket."))
+    }
+
+    fn buckets(&self) -> impl std::ops::Deref<Target = BTreeMap<String, Arc<Bucket>>> {
+        let buckets = self.inner.buckets.read();
+        buckets.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether it is a new one. Blocks.
+    fn make_bucket(&self, name: &str) -> io::Result<bool> {
+        let inner = &self.inner;
+        if self.buckets().contains_key(name) {
+            return Ok(false);
+        }
+        let draft = BucketDir::new(inner.temporary.join(keys::random_name()));
+        fs::create_dir(draft.path())?;
+        fs::create_dir(draft.objects())?;
+        fs::create_dir(draft.uploads())?;
+        sync_dir(draft.path())?;
+        {
+            let mut buckets = inner.buckets.write().unwrap_or_else(PoisonError::into_inner);
+            if buckets.contains_key(name) {
+                fs::remove_dir_all(draft.path())?;
+                return Ok(false);
+            }
+            let dir = BucketDir::new(inner.buckets_dir.join(name));
+            fs::rename(draft.path(), dir.path())?;
+            buckets.insert(name.to_owned(), inner.bucket(name, dir, State::default())?);
+        }
+        sync_dir(&inner.buckets_dir)?;
+        Ok(true)
+    }
+
+    /// Blocks.
+    fn remove_bucket(&self, name: &str) -> S3Result<()> {
+        let bucket = self.bucket(name)?;
+        bucket.remove(|| {
+            let buckets = self.inner.buckets.write();
+            buckets.unwrap_or_else(PoisonError::into_inner).remove(name);
+        })
+    }
+}
+
+impl Inner {
+    fn recover(dir: &Path, lock: Arc<File>) -> io::Result<Self> {
+        let temporary = dir.join("tmp");
+        if temporary.exists() {
+            fs::remove_dir_all(&temporary)?;
+        }
+        fs::create_dir(&temporary)?;
+        let buckets_dir = dir.join("buckets");
+        fs::create_dir_all(&buckets_dir)?;
+        sync_dir(dir)?;
+        let inner =
+            Self { buckets_dir, temporary, buckets: RwLock::default(), jobs: TaskTracker::new(), lock };
+        let mut buckets = BTreeMap::new();
+        for name in recovery::names(&inner.buckets_dir)? {
+            if s3s::path::check_bucket_name(&name) {
+                let dir = BucketDir::new(inner.buckets_dir.join(&name));
+                let state = recovery::recover(&dir)?;
+                buckets.insert(name.clone(), inner.bucket(&name, dir, state)?);
+            }
+        }
+        Ok(Self { buckets: RwLock::new(buckets), ..inner })
+    }
+
+    fn bucket(&self, name: &str, dir: BucketDir, state: State) -> io::Result<Arc<Bucket>> {
+        let (temporary, lock) = (self.temporary.clone(), Arc::clone(&self.lock));
+        Bucket::new(name.to_owned(), dir, temporary, state, lock).map(Arc::new)
+    }
+}
+
+async fn connection(stream: TcpStream, service: S3Service) {
+    let served = async {
+        stream.set_nodelay(true)?;
+        http1::Builder::new()
+            .max_buf_size(READ_AHEAD)
+            .serve_connection(TokioIo::new(stream), service)
+            .await
+            .map_err(io::Error::other)
+    };
+    if let Err(error) = served.await {
+        tracing::debug!(%error, "a connection to the store broke");
+    }
+}

@@ -1,0 +1,180 @@
+//! A DOCX by its ZIP directory, without unpacking anything.
+//!
+//! Layout of the records: PKWARE APPNOTE 6.3.10, 4.3.12 (directory entry) and 4.3.16 (end of directory).
+
+/// What a ZIP begins with, unless it is empty.
+pub(super) const LOCAL_HEADER: &[u8] = b"PK\x03\x04";
+const ENTRY: &[u8] = b"PK\x01\x02";
+const END: &[u8] = b"PK\x05\x06";
+const ENTRY_LEN: usize = 46;
+const END_LEN: usize = 22;
+
+/// How much of a file's end is kept, in bytes, while no directory is in sight.
+const TAIL_BYTES: usize = 64 * 1024;
+/// The largest directory that is kept and read, in bytes: some 14,000 entries. A directory of more than
+/// [`TAIL_BYTES`] is no rarity, every formula of an old document is two entries.
+const MAX_DIRECTORY_BYTES: usize = 1024 * 1024;
+/// How many places are tried as the beginning of a directory: packed data may look like one.
+const MAX_TRIES: usize = 256;
+
+/// Why an archive is not an acceptable document.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotWord {
+    Macros,
+    Other,
+}
+
+/// The end of a ZIP file that streams by.
+#[derive(Debug)]
+pub(super) struct Archive {
+    tail: Vec<u8>,
+    /// Bytes of the file before the tail.
+    dropped: u64,
+}
+
+impl Archive {
+    pub(super) const fn new() -> Self {
+        Self { tail: Vec::new(), dropped: 0 }
+    }
+
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(TAIL_BYTES) {
+            self.tail.extend_from_slice(chunk);
+            if self.tail.len() > 2 * TAIL_BYTES {
+                self.shorten();
+            }
+        }
+    }
+
+    /// Drops what is neither among the last bytes nor in the directory that has begun.
+    fn shorten(&mut self) {
+        let surplus = self.tail.len() - TAIL_BYTES;
+        let drop = match open_directory(&self.tail) {
+            Some(start) if self.tail.len() - start <= MAX_DIRECTORY_BYTES => start.min(surplus),
+            _ => surplus,
+        };
+        self.tail.drain(..drop);
+        self.dropped += drop as u64;
+    }
+
+    /// Bytes in memory.
+    #[cfg(test)]
+    pub(super) const fn held(&self) -> usize {
+        self.tail.len()
+    }
+
+    /// Whether the whole file, as pushed, is a Word document without macros.
+    pub(super) fn check(&self) -> Result<(), NotWord> {
+        let directory = self.directory().ok_or(NotWord::Other)?;
+        let names = names(directory).ok_or(NotWord::Other)?;
+        let has = |part: fn(&str) -> bool| names.iter().any(|name| part(name));
+        if has(|name| name == "word/vbaproject.bin") {
+            Err(NotWord::Macros)
+        } else if has(|name| name == "[content_types].xml") && has(is_main_part) {
+            Ok(())
+        } else {
+            Err(NotWord::Other)
+        }
+    }
+
+    /// The directory that the end record points to, with as many entries as it says.
+    fn directory(&self) -> Option<Directory<'_>> {
+        let last = self.tail.len().checked_sub(END_LEN)?;
+        let end = (0..=last).rev().take(usize::from(u16::MAX) + 1).find(|at| {
+            let record = &self.tail[*at..];
+            record.starts_with(END) && record.len() == END_LEN + u16_at(record, 20)
+        })?;
+        let record = &self.tail[end..];
+        let (entries, size) = (u16_at(record, 10), u32_at(record, 12));
+        let start = usize::try_from(u64::from(u32_at(record, 16)).checked_sub(self.dropped)?).ok()?;
+        let bytes = self.tail[..end].get(start..start.checked_add(size as usize)?)?;
+        Some(Directory { bytes, entries })
+    }
+}
+
+struct Directory<'a> {
+    bytes: &'a [u8],
+    entries: usize,
+}
+
+/// The names of the entries in lower case (part names ignore case), if the directory is in order.
+fn names(directory: Directory<'_>) -> Option<Vec<String>> {
+    let Directory { mut bytes, entries } = directory;
+    let mut names = Vec::new();
+    while !bytes.is_empty() {
+        let (entry, rest) = bytes.split_at_checked(entry_len(bytes)?)?;
+        let name = entry.get(ENTRY_LEN..ENTRY_LEN + u16_at(entry, 28))?;
+        names.push(String::from_utf8_lossy(name).to_ascii_lowercase());
+        bytes = rest;
+    }
+    (names.len() == entries).then_some(names)
+}
+
+/// `word/document.xml`, or as Word for the web writes it, `word/document2.xml`.
+fn is_main_part(name: &str) -> bool {
+    name.strip_prefix("word/document")
+        .and_then(|rest| rest.strip_suffix(".xml"))
+        .is_some_and(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
+}
+
+/// Whether the first entry of the ZIP that begins with `head` is one that Office documents begin with.
+pub(super) fn begins_like_word(head: &[u8]) -> bool {
+    let firsts: [&[u8]; 5] = [b"[Content_Types].xml", b"_rels/", b"word/", b"docProps/", b"customXml/"];
+    head.get(30..).is_some_and(|name| firsts.iter().any(|first| name.starts_with(first)))
+}
+
+/// Where in `tail` a directory begins that may still be going on, or be the file's own.
+fn open_directory(tail: &[u8]) -> Option<usize> {
+    let mut from = 0;
+    for _ in 0..MAX_TRIES {
+        let start = from + tail[from..].windows(ENTRY.len()).position(|four| four == ENTRY)?;
+        from = match follow(tail, start) {
+            Run::Open => return Some(start),
+            Run::Ended(end) => end,
+            Run::Broken => start + ENTRY.len(),
+        };
+    }
+    None
+}
+
+/// Where a row of directory entries leads.
+enum Run {
+    /// To the end of what is there.
+    Open,
+    /// To an end record with something else behind it: an archive within the archive.
+    Ended(usize),
+    Broken,
+}
+
+fn follow(tail: &[u8], mut at: usize) -> Run {
+    loop {
+        let rest = &tail[at..];
+        if rest.len() < ENTRY.len() {
+            return Run::Open;
+        } else if rest.starts_with(ENTRY) {
+            match entry_len(rest) {
+                Some(len) if len <= rest.len() => at += len,
+                _ => return Run::Open,
+            }
+        } else if rest.starts_with(END) {
+            let len = if rest.len() < END_LEN { END_LEN } else { END_LEN + u16_at(rest, 20) };
+            return if len >= rest.len() { Run::Open } else { Run::Ended(at + len) };
+        } else {
+            return Run::Broken;
+        }
+    }
+}
+
+/// Length of the entry that `bytes` begins with; `None` if it is none, or its fixed part is cut.
+fn entry_len(bytes: &[u8]) -> Option<usize> {
+    (bytes.len() >= ENTRY_LEN && bytes.starts_with(ENTRY))
+        .then(|| ENTRY_LEN + u16_at(bytes, 28) + u16_at(bytes, 30) + u16_at(bytes, 32))
+}
+
+fn u16_at(bytes: &[u8], at: usize) -> usize {
+    usize::from(u16::from_le_bytes([bytes[at], bytes[at + 1]]))
+}
+
+fn u32_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}

@@ -1,0 +1,76 @@
+//! What operators watch: Prometheus text, sampled from the live values when it is asked for.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use crate::connector::Connector;
+use crate::s3::Bucket;
+use crate::upload::Uploads;
+
+/// Counts what exists while it lives.
+#[derive(Clone, Default)]
+pub struct Live(Arc<AtomicI64>);
+
+/// One of the things that [`Live`] counts.
+pub struct Counted(Live);
+
+impl Live {
+    #[must_use]
+    pub fn count(&self) -> Counted {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Counted(self.clone())
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The server's gauges and counters. Cheap to clone.
+#[derive(Clone)]
+pub struct Metrics {
+    pub sockets: Live,
+    uploads: Uploads,
+    connector: Connector,
+    bucket: Bucket,
+}
+
+impl Metrics {
+    #[must_use]
+    pub fn new(uploads: Uploads, connector: Connector, bucket: Bucket) -> Self {
+        Self { sockets: Live::default(), uploads, connector, bucket }
+    }
+
+    /// Everything as Prometheus text.
+    #[must_use]
+    pub fn render(&self) -> Response {
+        let mut registry = Registry::with_prefix("brigade");
+        let mut gauge = |name: &str, help: &str, value: i64| {
+            let gauge: Gauge = Gauge::default();
+            gauge.set(value);
+            registry.register(name, help, gauge);
+        };
+        let count = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+        gauge("uploads_in_flight", "Uploads that run now", count(self.uploads.running()));
+        gauge("buffer_bytes", "Bytes of the buffer memory in use", count(self.uploads.buffered()));
+        gauge("sockets", "Watchers connected now", self.sockets.0.load(Ordering::Relaxed));
+        gauge("store_connections", "Connections to the store", count(self.connector.open_connections()));
+        let failed = prometheus_client::metrics::counter::Counter::<u64, AtomicU64>::default();
+        failed.inc_by(self.bucket.aborts_failed());
+        registry.register("aborts_failed", "Multipart uploads that could not be aborted", failed);
+        let mut text = String::new();
+        if encode(&mut text, &registry).is_err() {
+            return crate::error::Failure::Internal.into_response();
+        }
+        let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+        ([(header::CONTENT_TYPE, content_type)], text).into_response()
+    }
+}

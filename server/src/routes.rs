@@ -1,0 +1,171 @@
+//! Every route, and what stands before it.
+
+use std::time::Duration;
+
+use app::wire::{CLIENT_ID_HEADER, Snapshot};
+use axum::body::Body;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::ws::WebSocketUpgrade;
+use axum::extract::ws::rejection::WebSocketUpgradeRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get, post};
+use axum::{Json, Router};
+use futures_util::TryStreamExt;
+use serde::Deserialize;
+use tokio_util::sync::CancellationToken;
+
+use crate::assets;
+use crate::error::{Failure, problem_response};
+use crate::ids::ClientId;
+use crate::metrics::Metrics;
+use crate::page::Pages;
+use crate::progress::{Greeting, Hub};
+use crate::s3::Bucket;
+use crate::socket::{self, SocketContext};
+use crate::upload::Uploads;
+
+/// All that the routes share. Cheap to clone.
+#[derive(Clone)]
+pub struct Server {
+    pub uploads: Uploads,
+    pub hub: Hub,
+    pub bucket: Bucket,
+    pub pages: Pages,
+    pub metrics: Metrics,
+    pub ping: Duration,
+    /// No new uploads are taken.
+    pub stopping: CancellationToken,
+    /// The uploads have ended: so do sockets.
+    pub closing: CancellationToken,
+}
+
+/// The service's whole surface.
+pub fn router(server: Server) -> Router {
+    Router::new()
+        .route("/", get(page_or_socket))
+        .route("/upload", post(upload))
+        .route("/uploads/{upload_id}", get(snapshot).delete(cancel))
+        .route("/ws", any(watch))
+        .route("/events", get(events))
+        .route("/healthz", get(|| async { Json(serde_json::json!({"status": "ok"})) }))
+        .route("/readyz", get(ready))
+        .route("/metrics", get(async |State(server): State<Server>| server.metrics.render()))
+        .route("/favicon.svg", get(assets::serve_asset))
+        .route("/pkg/{*file}", get(assets::serve_asset))
+        .fallback(async || Failure::NotFound)
+        .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
+        .with_state(server)
+}
+
+#[derive(Deserialize)]
+struct Watching {
+    client_id: Option<String>,
+}
+
+type WatchQuery = Result<Query<Watching>, QueryRejection>;
+
+fn watching(query: WatchQuery) -> Result<ClientId, Failure> {
+    let Query(query) = query.map_err(|_| Failure::ClientIdInvalid)?;
+    ClientId::parse(&query.client_id.ok_or(Failure::ClientIdMissing)?)
+}
+
+/// The page; for clients of the old service, whose socket is at the same address, an upgrade.
+async fn page_or_socket(
+    State(server): State<Server>,
+    query: WatchQuery,
+    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    headers: HeaderMap,
+) -> Response {
+    match upgrade {
+        Ok(upgrade) => server.socket(upgrade, query, Greeting::Running),
+        Err(_) => server.pages.upload_page(&headers),
+    }
+}
+
+async fn watch(State(server): State<Server>, query: WatchQuery, upgrade: WebSocketUpgrade) -> Response {
+    server.socket(upgrade, query, Greeting::Newest)
+}
+
+async fn events(State(server): State<Server>, query: WatchQuery) -> Result<Response, Failure> {
+    let watcher = server.hub.watch(&watching(query)?, Greeting::Newest);
+    Ok(socket::events(watcher, &server.socket_context()))
+}
+
+async fn upload(State(server): State<Server>, headers: HeaderMap, body: Body) -> Response {
+    let body = Box::pin(body.into_data_stream().map_err(Into::into));
+    let answer = server.uploads.take(client(&headers), &headers, body).await;
+    let failed = answer.is_err();
+    let mut response = match answer {
+        answer if wants_html(&headers) => server.pages.result_page(&answer),
+        Ok(answer) => Json(answer).into_response(),
+        Err(problem) => problem_response(&problem),
+    };
+    if failed {
+        // What is left of the body is never read as a request.
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The watcher that the request names.
+fn client(headers: &HeaderMap) -> Result<Option<ClientId>, Failure> {
+    let mut values = headers.get_all(CLIENT_ID_HEADER).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Failure::ClientIdInvalid);
+    }
+    let text = value.to_str().map_err(|_| Failure::ClientIdInvalid)?;
+    ClientId::parse(text).map(Some)
+}
+
+/// A browser's own form asks for a page; programs do not.
+fn wants_html(headers: &HeaderMap) -> bool {
+    let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accept.split(',').any(|range| range.split(';').next().is_some_and(|mime| mime.trim() == "text/html"))
+}
+
+async fn snapshot(State(server): State<Server>, Path(id): Path<String>) -> Result<Json<Snapshot>, Failure> {
+    server.hub.snapshot(&id).map(Json).ok_or(Failure::UploadUnknown)
+}
+
+async fn cancel(State(server): State<Server>, Path(id): Path<String>) -> Result<StatusCode, Failure> {
+    server.hub.cancel(&id).map(|()| StatusCode::ACCEPTED)
+}
+
+async fn ready(State(server): State<Server>) -> Response {
+    let reason = if server.stopping.is_cancelled() {
+        Some("stopping".to_owned())
+    } else {
+        server.bucket.reach().await.err().map(|failure| failure.code().to_owned())
+    };
+    match reason {
+        None => Json(serde_json::json!({"status": "ready"})).into_response(),
+        Some(reason) => {
+            let body = Json(serde_json::json!({"status": "not ready", "reason": reason}));
+            (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
+        }
+    }
+}
+
+impl Server {
+    fn socket(&self, upgrade: WebSocketUpgrade, query: WatchQuery, greeting: Greeting) -> Response {
+        match watching(query) {
+            Ok(client) => {
+                let watcher = self.hub.watch(&client, greeting);
+                socket::upgrade(upgrade, watcher, self.socket_context())
+            }
+            Err(failure) => failure.into_response(),
+        }
+    }
+
+    fn socket_context(&self) -> SocketContext {
+        SocketContext {
+            hub: self.hub.clone(),
+            ping: self.ping,
+            closing: self.closing.clone(),
+            live: self.metrics.sockets.clone(),
+        }
+    }
+}

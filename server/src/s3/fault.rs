@@ -1,0 +1,111 @@
+//! What a store's answer, or its silence, means for us.
+
+use aws_sdk_s3::config::http::HttpResponse;
+use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+
+use crate::error::Failure;
+
+/// Whether another attempt can help.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    No,
+    /// The data was damaged on the way: once more, not for ever.
+    Once,
+    Yes,
+}
+
+/// One failed call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    pub failure: Failure,
+    pub retry: Retry,
+    /// The connection broke, rather than the store refusing.
+    pub connection: bool,
+}
+
+impl Fault {
+    pub const fn stalled() -> Self {
+        Self { failure: Failure::StorageTimeout, retry: Retry::Yes, connection: false }
+    }
+
+    pub const fn ended(failure: Failure) -> Self {
+        Self { failure, retry: Retry::No, connection: false }
+    }
+
+    /// Reads a failed call of `operation`, and logs its whole chain once.
+    pub fn read<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + 'static,
+    {
+        let status = error.raw_response().map_or(0, |response| response.status().as_u16());
+        let code = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default();
+        let fault = match error {
+            SdkError::ConstructionFailure(_) => Self::ended(Failure::Internal),
+            SdkError::TimeoutError(_) => Self::stalled(),
+            SdkError::DispatchFailure(cause) if cause.is_user() => Self::ended(Failure::Internal),
+            SdkError::DispatchFailure(_) => {
+                Self { failure: Failure::StorageUnreachable, retry: Retry::Yes, connection: true }
+            }
+            _ => Self::of_answer(status, code),
+        };
+        tracing::warn!(
+            s3.operation = operation,
+            s3.status = status,
+            s3.code = code,
+            error = %DisplayErrorContext(error),
+            "the store failed a call"
+        );
+        fault
+    }
+
+    const fn yes(failure: Failure) -> Self {
+        Self { failure, retry: Retry::Yes, connection: false }
+    }
+
+    fn of_answer(status: u16, code: &str) -> Self {
+        match (status, code) {
+            (_, "SlowDown" | "ServiceUnavailable" | "TooManyRequests" | "Throttling") => {
+                Self::yes(Failure::StorageBusy)
+            }
+            (_, "RequestTimeout") => Self { connection: true, ..Self::yes(Failure::StorageTimeout) },
+            (_, "InternalError") => Self::yes(Failure::StorageRejected),
+            (_, "NoSuchUpload") => Self::ended(Failure::UploadLost),
+            (_, "ExpiredToken") => Self { retry: Retry::Once, ..Self::yes(Failure::StorageConfig) },
+            (507, _) | (_, "StorageFull" | "XMinioStorageFull") => Self::ended(Failure::StorageFull),
+            (_, "BadDigest" | "XAmzContentChecksumMismatch" | "XAmzContentSHA256Mismatch") => {
+                Self { retry: Retry::Once, ..Self::yes(Failure::Integrity) }
+            }
+            (503 | 429, _) => Self::yes(Failure::StorageBusy),
+            (408, _) => Self::yes(Failure::StorageTimeout),
+            (500.., _) => Self::yes(Failure::StorageRejected),
+            (300..=399 | 401 | 403, _) | (_, "NoSuchBucket" | "InvalidAccessKeyId") => {
+                Self::ended(Failure::StorageConfig)
+            }
+            _ => Self::ended(Failure::StorageRejected),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_have_a_meaning() {
+        let meaning = |status, code| {
+            let fault = Fault::of_answer(status, code);
+            (fault.failure, fault.retry)
+        };
+        assert_eq!(meaning(503, "SlowDown"), (Failure::StorageBusy, Retry::Yes));
+        assert_eq!(meaning(503, ""), (Failure::StorageBusy, Retry::Yes));
+        assert_eq!(meaning(500, "InternalError"), (Failure::StorageRejected, Retry::Yes));
+        assert_eq!(meaning(200, "InternalError"), (Failure::StorageRejected, Retry::Yes));
+        assert_eq!(meaning(404, "NoSuchUpload"), (Failure::UploadLost, Retry::No));
+        assert_eq!(meaning(404, "NoSuchBucket"), (Failure::StorageConfig, Retry::No));
+        assert_eq!(meaning(403, "AccessDenied"), (Failure::StorageConfig, Retry::No));
+        assert_eq!(meaning(301, "PermanentRedirect"), (Failure::StorageConfig, Retry::No));
+        assert_eq!(meaning(400, "BadDigest"), (Failure::Integrity, Retry::Once));
+        assert_eq!(meaning(400, "InvalidPart"), (Failure::StorageRejected, Retry::No));
+        assert_eq!(meaning(507, "StorageFull"), (Failure::StorageFull, Retry::No));
+    }
+}

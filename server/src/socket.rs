@@ -1,0 +1,126 @@
+//! A watcher's socket: the hub's messages as text frames, one JSON object each; SSE is its twin.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use app::wire::ClientMessage;
+use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::{StreamExt, stream};
+use tokio::time::{Instant, MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+
+use crate::metrics::Live;
+use crate::progress::{Hub, Watcher};
+
+/// Clients say nothing longer than a cancel (FAULTS.md, limits).
+const MAX_MESSAGE: usize = 4 * 1024;
+/// Pings without an answer until the peer counts as gone.
+const MISSED_PONGS: u32 = 2;
+/// A frame that a reader does not take in this time ends its socket.
+const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Why a socket ends.
+enum End {
+    /// The peer left, or does not read.
+    Gone,
+    /// We close, and say why.
+    Close(u16, &'static str),
+}
+
+/// What a socket needs from the server.
+#[derive(Clone)]
+pub struct SocketContext {
+    pub hub: Hub,
+    pub ping: Duration,
+    /// Ends every socket.
+    pub closing: CancellationToken,
+    pub live: Live,
+}
+
+/// Answers an upgrade and serves the socket until either side closes.
+pub fn upgrade(upgrade: WebSocketUpgrade, watcher: Watcher, context: SocketContext) -> Response {
+    upgrade
+        .read_buffer_size(4 * 1024)
+        .write_buffer_size(0)
+        .max_write_buffer_size(64 * 1024)
+        .max_message_size(MAX_MESSAGE)
+        .max_frame_size(MAX_MESSAGE)
+        .on_upgrade(move |socket| serve(socket, watcher, context))
+}
+
+async fn serve(mut socket: WebSocket, mut watcher: Watcher, context: SocketContext) {
+    let _live = context.live.count();
+    match run(&mut socket, &mut watcher, &context).await {
+        End::Gone => {}
+        End::Close(code, reason) => {
+            let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
+            // The peer may be gone; there is nobody else to tell.
+            let _ = tokio::time::timeout(SEND_TIMEOUT, socket.send(Message::Close(Some(frame)))).await;
+        }
+    }
+}
+
+async fn run(socket: &mut WebSocket, watcher: &mut Watcher, context: &SocketContext) -> End {
+    let mut ping = tokio::time::interval_at(Instant::now() + context.ping, context.ping);
+    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut unanswered = 0;
+    loop {
+        let frame = tokio::select! {
+            () = context.closing.cancelled() => return End::Close(close_code::AWAY, "the server stops"),
+            message = watcher.next() => Message::Text(json(&message).into()),
+            _ = ping.tick() => {
+                unanswered += 1;
+                if unanswered > MISSED_PONGS {
+                    return End::Gone;
+                }
+                Message::Ping(Vec::new().into())
+            }
+            incoming = socket.next() => match incoming {
+                None | Some(Err(_)) | Some(Ok(Message::Close(_))) => return End::Gone,
+                Some(Ok(message)) => match heard(&context.hub, &message) {
+                    Ok(()) => { unanswered = 0; continue }
+                    Err(end) => return end,
+                },
+            },
+        };
+        match tokio::time::timeout(SEND_TIMEOUT, socket.send(frame)).await {
+            Ok(Ok(())) => {}
+            _ => return End::Gone,
+        }
+    }
+}
+
+/// Does what a client asks for; anything but a cancel is against the protocol.
+fn heard(hub: &Hub, message: &Message) -> Result<(), End> {
+    match message {
+        Message::Text(text) => {
+            let asked: Result<ClientMessage, _> = serde_json::from_str(text);
+            let Ok(asked) = asked else { return Err(End::Close(close_code::POLICY, "unknown message")) };
+            // An upload that has just ended tells so by its own message.
+            let _ = hub.cancel(&asked.cancel);
+            Ok(())
+        }
+        Message::Binary(_) => Err(End::Close(close_code::POLICY, "unknown message")),
+        Message::Ping(_) | Message::Pong(_) | Message::Close(_) => Ok(()),
+    }
+}
+
+/// The same messages as server-sent events, until the last terminal one.
+pub fn events(watcher: Watcher, context: &SocketContext) -> Response {
+    let state = Some((watcher, context.live.count()));
+    let messages = stream::unfold(state, |state| async {
+        let (mut watcher, live) = state?;
+        let message = watcher.next().await;
+        let event = Ok::<_, Infallible>(Event::default().data(json(&message)));
+        let over = watcher.is_over();
+        Some((event, (!over).then_some((watcher, live))))
+    });
+    let messages = messages.take_until(context.closing.clone().cancelled_owned());
+    Sse::new(messages).keep_alive(KeepAlive::new().interval(context.ping)).into_response()
+}
+
+fn json(message: &app::wire::FileMessage) -> String {
+    serde_json::to_string(message).expect("a message has only string keys")
+}

@@ -1,0 +1,563 @@
+//! One file's way from the form into the store: looked at, cut into parts, sent as it arrives, settled once.
+//!
+//! [`Intake`] is the form's side; a task of its own delivers the parts. What connects them: a bounded
+//! channel of parts, the parts' own bytes, and the word that the file has arrived.
+
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
+
+use app::wire::{FileOutcome, FileType, Outcome};
+use bytes::Bytes;
+use crc_fast::{CrcAlgorithm, Digest};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::budget::{Allowance, Permit};
+use crate::config::{MAX_PARTS, MIN_PART_SIZE};
+use crate::error::Failure;
+use crate::form::FileHead;
+use crate::kind::{self, Inspector, MediaType, Mismatch, ObjectKey};
+use crate::parts::{PIECE, Part, PartPlan};
+use crate::progress::FileProgress;
+use crate::s3::{
+    AcknowledgedPart, Bucket, Content, Multipart, NotStored, Object, PartEvent, PartWatch, Stored,
+};
+
+/// Parts of one upload on their way at once: enough to hide the store's answer behind the next part.
+const PARTS_IN_FLIGHT: usize = 4;
+
+/// What every file of an upload shares.
+#[derive(Clone)]
+pub struct Route {
+    pub bucket: Bucket,
+    pub allowance: Allowance,
+    /// Configured part size, in bytes.
+    pub part_size: u64,
+    pub allow_svg: bool,
+    /// Longest wait for a whole part's memory.
+    pub permit_wait: Duration,
+    /// Deliveries outlive the request; the server waits for them when it stops.
+    pub tracker: TaskTracker,
+    pub first: FirstFailure,
+}
+
+/// The first delivery of an upload that failed: it stops the reading of the form.
+#[derive(Clone, Default)]
+pub struct FirstFailure {
+    file: Arc<OnceLock<(FileType, Failure)>>,
+    set: CancellationToken,
+}
+
+impl FirstFailure {
+    fn set(&self, file_type: FileType, failure: Failure) {
+        self.file.get_or_init(|| (file_type, failure));
+        self.set.cancel();
+    }
+
+    /// Waits for it.
+    ///
+    /// # Cancellation
+    /// Safe.
+    pub async fn wait(&self) -> (FileType, Failure) {
+        self.set.cancelled().await;
+        self.get().unwrap_or((FileType::DocsFile, Failure::Internal))
+    }
+
+    #[must_use]
+    pub fn get(&self) -> Option<(FileType, Failure)> {
+        self.file.get().copied()
+    }
+}
+
+/// A file in the store.
+#[derive(Clone, Debug)]
+pub struct Delivered {
+    key: String,
+    media: MediaType,
+    content: Content,
+    stored: Stored,
+}
+
+impl Delivered {
+    /// The file's entry in the answer.
+    #[must_use]
+    pub fn outcome(self, file_type: FileType) -> FileOutcome {
+        FileOutcome {
+            field: file_type.field().to_owned(),
+            outcome: Outcome::Stored,
+            code: None,
+            key: Some(self.key),
+            size: Some(self.content.size),
+            content_type: Some(self.media.mime().to_owned()),
+            etag: self.stored.etag,
+            checksum_crc64nvme: Some(self.content.checksum()),
+        }
+    }
+}
+
+/// The end of a delivery.
+pub type Delivery = JoinHandle<Result<Delivered, NotStored>>;
+
+/// Takes one file's bytes in, in order.
+///
+/// # Cancellation
+/// Dropped before [`Intake::arrive`], it fails the file: what was opened in the store is aborted.
+pub struct Intake {
+    route: Route,
+    progress: FileProgress,
+    head: FileHead,
+    declared: Option<u64>,
+    limit: u64,
+    inspector: Inspector,
+    checksum: Digest,
+    received: u64,
+    /// Bytes whose type is not known yet, or that wait for their part to be whole.
+    held: Vec<Bytes>,
+    held_len: u64,
+    permit: Option<Permit>,
+    media: Option<MediaType>,
+    road: Option<Road>,
+    parts: InFlight,
+}
+
+/// The way to the delivering task.
+struct Road {
+    plan: Option<PartPlan>,
+    parts: mpsc::Sender<Part>,
+    filling: Option<Part>,
+    next_number: u32,
+    arrived: oneshot::Sender<Content>,
+    delivery: Delivery,
+}
+
+/// Parts that were begun and are not acknowledged.
+#[derive(Clone, Default)]
+struct InFlight(Arc<Mutex<Vec<Part>>>);
+
+impl InFlight {
+    fn each(&self, act: impl Fn(&Part)) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(act);
+    }
+
+    fn add(&self, part: Part) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(part);
+    }
+
+    fn remove(&self, number: u32) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|part| part.number() != number);
+    }
+}
+
+impl Intake {
+    /// Begins a file of `declared` bytes, `limit` at most.
+    #[must_use]
+    pub fn new(
+        route: Route,
+        progress: FileProgress,
+        head: FileHead,
+        declared: Option<u64>,
+        limit: u64,
+    ) -> Self {
+        let most = declared.map_or(MAX_PARTS * route.part_size, |_| u64::MAX);
+        Self {
+            inspector: Inspector::new(head.file_type, head.name.as_deref(), route.allow_svg),
+            checksum: Digest::new(CrcAlgorithm::Crc64Nvme),
+            limit: limit.min(most),
+            route,
+            progress,
+            head,
+            declared,
+            received: 0,
+            held: Vec::new(),
+            held_len: 0,
+            permit: None,
+            media: None,
+            road: None,
+            parts: InFlight::default(),
+        }
+    }
+
+    /// Takes the file's next bytes; waits while memory or the store's pace demand it.
+    ///
+    /// # Errors
+    /// The file's size or type is wrong, there is no memory, or the delivery has failed.
+    pub async fn push(&mut self, chunk: Bytes) -> Result<(), Failure> {
+        self.received += chunk.len() as u64;
+        if self.declared.is_some_and(|declared| self.received > declared) {
+            return Err(Failure::SizeExceeded);
+        }
+        if self.received > self.limit {
+            return Err(Failure::TooLarge);
+        }
+        self.checksum.update(&chunk);
+        self.progress.publish(|file| file.receive(chunk.len() as u64));
+        if let Some(media) = self.inspector.push(&chunk).map_err(refusal)?
+            && self.media.is_none()
+        {
+            self.media = Some(media);
+            self.start_known().await?;
+        }
+        let mut rest = chunk;
+        while !rest.is_empty() {
+            rest = self.take_piece(rest).await?;
+        }
+        Ok(())
+    }
+
+    /// The file's delimiter has begun: checks what only the whole file shows, and sends what was held.
+    ///
+    /// # Errors
+    /// The file's size or type is wrong.
+    pub async fn finish(&mut self) -> Result<(), Failure> {
+        if self.received == 0 {
+            return Err(Failure::EmptyFile);
+        }
+        if self.declared.is_some_and(|declared| self.received < declared) {
+            return Err(Failure::SizeMismatch);
+        }
+        let media = self.inspector.finish().map_err(refusal)?;
+        if self.media.is_none() {
+            self.media = Some(media);
+            self.start_known().await?;
+        }
+        if self.declared.is_none() {
+            self.send_last().await?;
+        }
+        Ok(())
+    }
+
+    /// The file has arrived: lets the store make it visible.
+    ///
+    /// # Errors
+    /// The delivery has failed before.
+    pub fn arrive(mut self) -> Result<Delivery, Failure> {
+        let road = self.road.take().ok_or(Failure::Internal)?;
+        let content = Content { size: self.received, crc: self.checksum.finalize() };
+        self.progress.publish(|file| {
+            file.arrive();
+            if road.plan.is_none() {
+                self.publish_plan(file);
+            }
+        });
+        // A delivery that is gone tells why when it is awaited.
+        let _ = road.arrived.send(content);
+        Ok(road.delivery)
+    }
+
+    /// Ends the file; returns its delivery, if one had begun, which cleans up.
+    pub fn fail(mut self, failure: Failure) -> Option<Delivery> {
+        self.parts.each(|part| part.fail(failure));
+        self.road.take().map(|road| road.delivery)
+    }
+
+    fn publish_plan(&self, file: &mut crate::snapshot::FileState) {
+        let plan = if self.received < MIN_PART_SIZE {
+            (self.received, 1)
+        } else {
+            (self.route.part_size, self.received.div_ceil(self.route.part_size))
+        };
+        file.plan(plan.0, u32::try_from(plan.1).unwrap_or(u32::MAX));
+    }
+
+    /// A file of known size goes on its way as soon as its type is known.
+    async fn start_known(&mut self) -> Result<(), Failure> {
+        let Some(total) = self.declared else { return Ok(()) };
+        let plan = PartPlan::new(total, self.route.part_size);
+        self.progress.publish(|file| file.plan(plan.part_size(), plan.parts()));
+        self.open_road(Some(plan))?;
+        for piece in std::mem::take(&mut self.held) {
+            self.send_piece(piece).await?;
+        }
+        Ok(())
+    }
+
+    /// Pays for the first bytes of `chunk` and passes them on; returns the rest.
+    async fn take_piece(&mut self, mut chunk: Bytes) -> Result<Bytes, Failure> {
+        let room = self.room().await?;
+        let piece = chunk.split_to(chunk.len().min(PIECE).min(room));
+        let size = u32::try_from(piece.len()).expect("a piece is at most 16 KiB");
+        let permit = match &mut self.permit {
+            Some(whole) => whole.split(piece.len()).ok_or(Failure::Internal)?,
+            None => {
+                let parts = self.parts.clone();
+                self.route.allowance.take(size, || parts.each(Part::give_up_replay)).await
+            }
+        };
+        let piece = permit.pay(piece);
+        match &self.road {
+            Some(Road { plan: Some(_), .. }) => self.send_piece(piece).await?,
+            _ => self.hold(piece).await?,
+        }
+        Ok(chunk)
+    }
+
+    /// Bytes that fit the part which is being filled; waits for the memory of a new one where parts are
+    /// sent whole.
+    async fn room(&mut self) -> Result<usize, Failure> {
+        if let Some(Road { plan: Some(_), filling, .. }) = &self.road {
+            let missing = filling.as_ref().map_or(0, Part::missing);
+            return Ok(if missing == 0 { PIECE } else { usize::try_from(missing).unwrap_or(PIECE) });
+        }
+        if self.declared.is_some() {
+            return Ok(PIECE);
+        }
+        let size = u32::try_from(self.route.part_size).map_err(|_| Failure::TooLarge)?;
+        if self.permit.is_none() {
+            let wait = self.route.allowance.take_part(size);
+            let waited = tokio::time::timeout(self.route.permit_wait, wait).await;
+            self.permit = Some(waited.map_err(|_| Failure::Busy)?);
+        }
+        Ok(usize::try_from(self.route.part_size - self.held_len).unwrap_or(PIECE))
+    }
+
+    async fn hold(&mut self, piece: Bytes) -> Result<(), Failure> {
+        self.held_len += piece.len() as u64;
+        self.held.push(piece);
+        if self.declared.is_none() && self.held_len == self.route.part_size {
+            self.send_held(false).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends the last part of a file of unknown size, or the whole file when it is small.
+    async fn send_last(&mut self) -> Result<(), Failure> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let is_put = self.road.is_none() && self.received < MIN_PART_SIZE;
+        self.send_held(is_put).await
+    }
+
+    async fn send_held(&mut self, is_put: bool) -> Result<(), Failure> {
+        if self.road.is_none() {
+            self.open_road(is_put.then(|| PartPlan::new(self.received, self.route.part_size)))?;
+        }
+        let road = self.road.as_mut().ok_or(Failure::Internal)?;
+        let part = match is_put {
+            true => Part::gated(road.next_number, self.held_len),
+            false => Part::new(road.next_number, self.held_len),
+        };
+        road.next_number += 1;
+        for piece in self.held.drain(..) {
+            part.push(piece);
+        }
+        self.held_len = 0;
+        self.permit = None;
+        self.parts.add(part.clone());
+        road.parts.send(part).await.map_err(|_| Failure::Internal)
+    }
+
+    /// Passes a paid piece on to the part that it belongs to.
+    async fn send_piece(&mut self, mut piece: Bytes) -> Result<(), Failure> {
+        while !piece.is_empty() {
+            let road = self.road.as_mut().ok_or(Failure::Internal)?;
+            let plan = road.plan.ok_or(Failure::Internal)?;
+            let filling = road.filling.take().filter(|part| part.missing() > 0);
+            let part = match filling {
+                Some(part) => part,
+                None => {
+                    let (number, len) = (road.next_number, plan.part_len(road.next_number));
+                    let part = if plan.is_put() { Part::gated(number, len) } else { Part::new(number, len) };
+                    road.next_number += 1;
+                    self.parts.add(part.clone());
+                    road.parts.send(part.clone()).await.map_err(|_| Failure::Internal)?;
+                    part
+                }
+            };
+            let missing = usize::try_from(part.missing()).unwrap_or(usize::MAX);
+            part.push(piece.split_to(piece.len().min(missing)));
+            road.filling = Some(part);
+        }
+        Ok(())
+    }
+
+    fn open_road(&mut self, plan: Option<PartPlan>) -> Result<(), Failure> {
+        let media = self.media.ok_or(Failure::TypeMismatch)?;
+        let (parts, incoming) = mpsc::channel(1);
+        let (arrived, arrival) = oneshot::channel();
+        let carrier = Carrier {
+            bucket: self.route.bucket.clone(),
+            progress: self.progress.clone(),
+            object: Object {
+                key: ObjectKey::random(media).to_string(),
+                content_type: media.mime(),
+                content_disposition: kind::content_disposition(self.head.name.as_deref()),
+            },
+            media,
+            parts: self.parts.clone(),
+        };
+        let is_put = plan.is_some_and(|plan| plan.is_put());
+        let (first, file_type) = (self.route.first.clone(), self.head.file_type);
+        let delivery = self.route.tracker.spawn(async move {
+            let delivered = match is_put {
+                true => carrier.put(incoming, arrival).await,
+                false => carrier.multipart(incoming, arrival).await,
+            };
+            if let Err(not_stored) = delivered {
+                first.set(file_type, not_stored.failure());
+            }
+            delivered
+        });
+        self.road = Some(Road { plan, parts, filling: None, next_number: 1, arrived, delivery });
+        Ok(())
+    }
+}
+
+impl Drop for Intake {
+    fn drop(&mut self) {
+        // After `arrive` the road is gone and the parts are the delivery's.
+        if self.road.is_some() {
+            self.parts.each(|part| part.fail(Failure::Internal));
+        }
+    }
+}
+
+fn refusal(mismatch: Mismatch) -> Failure {
+    match mismatch {
+        Mismatch::WrongField => Failure::WrongFieldType,
+        Mismatch::TypeMismatch => Failure::TypeMismatch,
+        Mismatch::Macros => Failure::Macros,
+    }
+}
+
+/// Carries the parts of one file to the store, and settles.
+struct Carrier {
+    bucket: Bucket,
+    progress: FileProgress,
+    object: Object,
+    media: MediaType,
+    parts: InFlight,
+}
+
+impl Carrier {
+    /// One PutObject: its last byte waits until the file has arrived and nobody has ended the upload.
+    async fn put(
+        self,
+        mut incoming: mpsc::Receiver<Part>,
+        arrival: oneshot::Receiver<Content>,
+    ) -> Result<Delivered, NotStored> {
+        let part = incoming.recv().await.ok_or(NotStored::Failed(Failure::Internal))?;
+        let watch = self.watch(&part);
+        let opening = async {
+            let opened =
+                self.wait_for(arrival).await.and_then(|content| self.progress.commit().map(|()| content));
+            match opened {
+                Ok(_) => part.open_gate(),
+                Err(failure) => part.fail(failure),
+            }
+            opened
+        };
+        let putting = self.bucket.put(&self.object, &part, &watch);
+        tokio::pin!(putting, opening);
+        // A put that fails before the gate opens ends here; after that only the store knows.
+        let (opened, put) = tokio::select! {
+            biased;
+            opened = &mut opening => (opened, putting.await),
+            put = &mut putting => {
+                put.map_err(NotStored::Failed)?;
+                return Err(NotStored::Failed(Failure::StorageRejected));
+            }
+        };
+        let content = opened.map_err(NotStored::Failed)?;
+        let stored = match put {
+            Ok(()) => {
+                self.acknowledge(&part);
+                self.bucket.verify(&self.object.key, &content).await?
+            }
+            Err(failure) => self.bucket.settle(&self.object.key, &content, failure).await?,
+        };
+        Ok(self.complete(content, stored))
+    }
+
+    /// A multipart upload: exactly one Complete or Abort.
+    async fn multipart(
+        self,
+        incoming: mpsc::Receiver<Part>,
+        arrival: oneshot::Receiver<Content>,
+    ) -> Result<Delivered, NotStored> {
+        let upload = self.bucket.create(&self.object).await.map_err(NotStored::Failed)?;
+        let sent = tokio::select! {
+            biased;
+            failure = self.progress.ended() => Err(failure),
+            sent = self.send_parts(&upload, incoming) => sent,
+        };
+        let ready = match sent {
+            Ok(parts) => self.wait_for(arrival).await.map(|content| (parts, content)),
+            Err(failure) => Err(failure),
+        };
+        match ready.and_then(|ready| self.progress.commit().map(|()| ready)) {
+            Ok((parts, content)) => {
+                let stored = upload.complete(parts, &content).await?;
+                Ok(self.complete(content, stored))
+            }
+            Err(failure) => {
+                self.parts.each(|part| part.fail(failure));
+                if let Err(abort) = upload.abort().await {
+                    tracing::warn!(code = abort.code(), "an upload could not be aborted; the sweeper will");
+                }
+                Err(NotStored::Failed(failure))
+            }
+        }
+    }
+
+    /// Sends parts as they are begun, a few at once. On return none is on its way.
+    async fn send_parts(
+        &self,
+        upload: &Multipart,
+        mut incoming: mpsc::Receiver<Part>,
+    ) -> Result<Vec<AcknowledgedPart>, Failure> {
+        let mut running = FuturesUnordered::new();
+        let mut done = Vec::new();
+        let mut more = true;
+        while more || !running.is_empty() {
+            tokio::select! {
+                part = incoming.recv(), if more && running.len() < PARTS_IN_FLIGHT => match part {
+                    Some(part) => running.push(async move {
+                        let acknowledged = upload.upload(&part, &self.watch(&part)).await?;
+                        self.acknowledge(&part);
+                        Ok::<_, Failure>(acknowledged)
+                    }),
+                    None => more = false,
+                },
+                Some(part) = running.next(), if !running.is_empty() => done.push(part?),
+            }
+        }
+        Ok(done)
+    }
+
+    /// The word that the file has arrived; anything else is its failure.
+    async fn wait_for(&self, arrival: oneshot::Receiver<Content>) -> Result<Content, Failure> {
+        tokio::select! {
+            biased;
+            failure = self.progress.ended() => Err(failure),
+            content = arrival => content.map_err(|_| Failure::ClientGone),
+        }
+    }
+
+    fn watch(&self, part: &Part) -> PartWatch {
+        let (progress, number, len) = (self.progress.clone(), part.number(), part.len());
+        Arc::new(move |event| {
+            progress.publish(|file| match event {
+                PartEvent::Attempt(attempt) => file.attempt(number, len, attempt),
+                PartEvent::Sent(bytes) => file.send(number, bytes),
+                PartEvent::Retrying => file.retry(number),
+            });
+        })
+    }
+
+    fn acknowledge(&self, part: &Part) {
+        part.forget();
+        self.parts.remove(part.number());
+        self.progress.publish(|file| file.store(part.number()));
+    }
+
+    fn complete(&self, content: Content, stored: Stored) -> Delivered {
+        let key = self.object.key.clone();
+        self.progress.publish(|file| file.complete(key.clone()));
+        Delivered { key, media: self.media, content, stored }
+    }
+}

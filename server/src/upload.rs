@@ -1,0 +1,415 @@
+//! The life of one upload request: admitted, read file by file, settled exactly once, answered.
+//!
+//! It runs in a task of the server's, not in the handler's future: a client that leaves ends its body,
+//! and nothing else.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use app::wire::{FileOutcome, FileType, Outcome, Problem, UploadAnswer};
+use http::{HeaderMap, header};
+use tokio::sync::oneshot;
+use tokio_util::task::TaskTracker;
+
+use crate::budget::{Allowance, Budget};
+use crate::config::{Clocks, Limits, MAX_PARTS};
+use crate::error::Failure;
+use crate::form::{BodyStream, FileHead, Form, Patience, RequestBody};
+use crate::ids::ClientId;
+use crate::progress::{FileProgress, Hub, UploadProgress};
+use crate::s3::{Bucket, NotStored};
+use crate::transfer::{Delivery, FirstFailure, Intake, Route};
+
+/// What a refused client may still send so that it reads the answer (FAULTS.md, limits).
+const DRAIN_LIMIT: usize = 32 * 1024 * 1024;
+/// Headers, boundaries and text fields of a form, above its files.
+const FORM_OVERHEAD: u64 = 1024 * 1024;
+/// How long an answer waits for the store's clean-up; that goes on after it.
+const CLEAN_UP_WAIT: Duration = Duration::from_millis(1500);
+/// Largest object that any S3 takes: 10,000 parts of 5 GiB.
+const LARGEST_OBJECT: u64 = MAX_PARTS * (5 << 30);
+
+/// Takes uploads. Cheap to clone.
+#[derive(Clone)]
+pub struct Uploads {
+    bucket: Bucket,
+    hub: Hub,
+    budget: Budget,
+    limits: Limits,
+    clocks: Clocks,
+    running: Arc<AtomicUsize>,
+    tracker: TaskTracker,
+}
+
+/// The answer to an upload.
+pub type Answer = Result<UploadAnswer, Problem>;
+
+impl Uploads {
+    #[must_use]
+    pub fn new(bucket: Bucket, hub: Hub, limits: &Limits, clocks: &Clocks, tracker: TaskTracker) -> Self {
+        Self {
+            bucket,
+            hub,
+            budget: Budget::new(limits.buffer_memory.as_u64()),
+            limits: limits.clone(),
+            clocks: clocks.clone(),
+            running: Arc::default(),
+            tracker,
+        }
+    }
+
+    /// Uploads that run now.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    /// Bytes of the budget in use.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.budget.used()
+    }
+
+    /// Takes one request; it goes on whether the answer is awaited or not.
+    ///
+    /// # Errors
+    /// The problem, where not every file is stored.
+    pub async fn take(
+        &self,
+        client: Result<Option<ClientId>, Failure>,
+        headers: &HeaderMap,
+        stream: BodyStream,
+    ) -> Answer {
+        let body = RequestBody::new(stream);
+        let expects_continue = headers.contains_key(header::EXPECT);
+        let (answer, answered) = oneshot::channel();
+        let (uploads, headers) = (self.clone(), headers.clone());
+        self.tracker.spawn(async move {
+            let (settled, admission) = match uploads.admit() {
+                Ok(admission) => {
+                    let settled = uploads.run(&admission, client, &headers, body.clone()).await;
+                    (settled, Some(admission))
+                }
+                Err(failure) => (Err(failure.problem(None, None, Vec::new())), None),
+            };
+            let refused = settled.is_err();
+            // Nobody may be there to read it.
+            let _ = answer.send(settled);
+            if refused {
+                body.drain(expects_continue, DRAIN_LIMIT, uploads.clocks.drain).await;
+            }
+            drop(admission);
+        });
+        answered.await.unwrap_or_else(|_| Err(Failure::Internal.problem(None, None, Vec::new())))
+    }
+
+    fn admit(&self) -> Result<Admission, Failure> {
+        if self.tracker.is_closed() {
+            return Err(Failure::ServerShutdown);
+        }
+        if self.running.fetch_add(1, Ordering::Relaxed) >= self.limits.max_uploads {
+            self.running.fetch_sub(1, Ordering::Relaxed);
+            return Err(Failure::Busy);
+        }
+        let running = Running(Arc::clone(&self.running));
+        let allowance = self.budget.admit().ok_or(Failure::Busy)?;
+        Ok(Admission { allowance, _running: running })
+    }
+
+    /// Runs one upload to its end.
+    async fn run(
+        &self,
+        admission: &Admission,
+        client: Result<Option<ClientId>, Failure>,
+        headers: &HeaderMap,
+        body: RequestBody,
+    ) -> Answer {
+        let patience =
+            Patience { silence: self.clocks.body_silence, rate_window: self.clocks.body_rate_window };
+        let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let form = Form::open(content_type, body, patience);
+        let waits = form.as_ref().map(Form::waits_for_client).unwrap_or_default();
+        let (client, client_id_failure) = match client {
+            Ok(client) => (client, None),
+            Err(failure) => (None, Some((None, failure))),
+        };
+        let progress = self.hub.begin(client.as_ref(), waits);
+        let mut upload = Upload { files: Vec::new(), progress };
+        let sizes = FileType::ALL.map(|file_type| declared_size(headers, file_type));
+        for (file_type, size) in FileType::ALL.into_iter().zip(sizes) {
+            if let Ok(Some(size)) = size {
+                upload.declare(file_type, size);
+            }
+        }
+        let refused = client_id_failure.map_or(Ok(()), Err).and_then(|()| self.check(headers, sizes));
+        let ended = match refused.and_then(|()| form.map_err(|failure| (None, failure))) {
+            Ok(mut form) => upload.read(self, &self.route(admission), &mut form).await,
+            Err(refusal) => Err(refusal),
+        };
+        let files = upload.files.len();
+        let settled = upload.settle(ended).await;
+        tracing::info!(
+            upload.id = upload.progress.id().short(),
+            upload.code = settled.as_ref().map_or_else(|problem| problem.code.as_str(), |_| "stored"),
+            upload.files = files,
+            "upload ended"
+        );
+        settled
+    }
+
+    fn route(&self, admission: &Admission) -> Route {
+        Route {
+            bucket: self.bucket.clone(),
+            allowance: admission.allowance.clone(),
+            part_size: self.limits.part_size.as_u64(),
+            allow_svg: self.limits.allow_svg,
+            permit_wait: self.clocks.permit_wait,
+            tracker: self.tracker.clone(),
+            first: FirstFailure::default(),
+        }
+    }
+
+    fn limit(&self, file_type: FileType) -> u64 {
+        match file_type {
+            FileType::DocsFile => self.limits.max_document_size.as_u64(),
+            FileType::MsaImgs => self.limits.max_image_size.as_u64(),
+        }
+    }
+
+    /// What can be refused before the body is asked for.
+    fn check(
+        &self,
+        headers: &HeaderMap,
+        sizes: [Result<Option<u64>, Failure>; 2],
+    ) -> Result<(), (Option<FileType>, Failure)> {
+        for (file_type, size) in FileType::ALL.into_iter().zip(sizes) {
+            match size {
+                Err(failure) => return Err((None, failure)),
+                Ok(Some(size)) if size > LARGEST_OBJECT => {
+                    return Err((Some(file_type), Failure::SizeExceeded));
+                }
+                Ok(Some(size)) if size > self.limit(file_type) => {
+                    return Err((Some(file_type), Failure::TooLarge));
+                }
+                Ok(_) => {}
+            }
+        }
+        let identity = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+        if headers.get(header::CONTENT_ENCODING).is_some_and(|value| !identity(value)) {
+            return Err((None, Failure::NotMultipart));
+        }
+        let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+        let files: u64 = FileType::ALL.map(|file_type| self.limit(file_type)).iter().sum();
+        if length.is_some_and(|length: u64| length > files.saturating_add(FORM_OVERHEAD)) {
+            return Err((None, Failure::SizeExceeded));
+        }
+        Ok(())
+    }
+}
+
+/// An upload's place among those that run.
+struct Admission {
+    allowance: Allowance,
+    _running: Running,
+}
+
+struct Running(Arc<AtomicUsize>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Reads a size header: absent, or one plain decimal.
+fn declared_size(headers: &HeaderMap, file_type: FileType) -> Result<Option<u64>, Failure> {
+    let mut values = headers.get_all(file_type.size_header()).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() || !value.as_bytes().iter().all(u8::is_ascii_digit) {
+        return Err(Failure::SizeInvalid);
+    }
+    let text = value.to_str().map_err(|_| Failure::SizeInvalid)?;
+    text.parse().map(Some).map_err(|_| Failure::SizeInvalid)
+}
+
+/// One file of an upload, from its declaration to its end.
+struct UploadFile {
+    file_type: FileType,
+    declared: Option<u64>,
+    progress: FileProgress,
+    /// Place in the form; files that were only declared come last.
+    place: Option<usize>,
+    fate: Fate,
+}
+
+enum Fate {
+    /// Its part of the form has not come, or not to its end.
+    Missing,
+    /// It ended early; what it began in the store is being cleaned up.
+    Ended(Failure, Outcome, Option<Delivery>),
+    /// It arrived: only the store decides.
+    Arrived(Delivery),
+}
+
+/// A running upload: its files, and where they are published.
+struct Upload {
+    files: Vec<UploadFile>,
+    progress: UploadProgress,
+}
+
+/// Why the reading of a form ended early: the file to blame, if it is one, and the failure.
+type Ended = (Option<FileType>, Failure);
+
+impl Upload {
+    fn declare(&mut self, file_type: FileType, size: u64) {
+        let progress = self.progress.file(file_type, Some(size));
+        self.files.push(UploadFile {
+            file_type,
+            declared: Some(size),
+            progress,
+            place: None,
+            fate: Fate::Missing,
+        });
+    }
+
+    /// Reads the form file by file, until its end or the first failure.
+    async fn read(&mut self, uploads: &Uploads, route: &Route, form: &mut Form) -> Result<(), Ended> {
+        let mut place = 0;
+        loop {
+            let next = tokio::select! {
+                biased;
+                (file_type, failure) = route.first.wait() => return Err((Some(file_type), failure)),
+                failure = self.progress.ended() => return Err((None, failure)),
+                next = form.next_file() => next.map_err(|failure| (None, failure))?,
+            };
+            let Some(head) = next else { break };
+            let file_type = head.file_type;
+            let limit = uploads.limit(file_type);
+            let index = self.begin(file_type, place);
+            place += 1;
+            self.receive(index, route, form, head, limit).await?;
+        }
+        match self.files.iter().find(|file| matches!(file.fate, Fate::Missing)) {
+            Some(missing) => Err((Some(missing.file_type), Failure::FileMissing)),
+            None if self.files.is_empty() => Err((None, Failure::NoFile)),
+            None => Ok(()),
+        }
+    }
+
+    /// The file's part of the form has begun; returns its index.
+    fn begin(&mut self, file_type: FileType, place: usize) -> usize {
+        let known = self.files.iter().position(|file| file.file_type == file_type);
+        let index = known.unwrap_or_else(|| {
+            let progress = self.progress.file(file_type, None);
+            self.files.push(UploadFile {
+                file_type,
+                declared: None,
+                progress,
+                place: None,
+                fate: Fate::Missing,
+            });
+            self.files.len() - 1
+        });
+        self.files[index].place = Some(place);
+        self.files[index].progress.publish(|state| state.begin());
+        index
+    }
+
+    /// Reads one file to its end; on failure the file's fate is set.
+    async fn receive(
+        &mut self,
+        index: usize,
+        route: &Route,
+        form: &mut Form,
+        head: FileHead,
+        limit: u64,
+    ) -> Result<(), Ended> {
+        let file = &mut self.files[index];
+        let file_type = file.file_type;
+        let mut intake = Intake::new(route.clone(), file.progress.clone(), head, file.declared, limit);
+        let received = tokio::select! {
+            biased;
+            (first, failure) = route.first.wait() => Err((Some(first), failure)),
+            failure = self.progress.ended() => Err((None, failure)),
+            received = take_in(&mut intake, form) => received.map_err(|failure| (Some(file_type), failure)),
+        };
+        let Err(ended) = received else {
+            file.fate = Fate::Arrived(intake.arrive().map_err(|failure| (Some(file_type), failure))?);
+            return Ok(());
+        };
+        // A delivery that fails also fails whoever feeds it; its own word is the cause.
+        let (blamed, failure) = route.first.get().map_or(ended, |(first, failure)| (Some(first), failure));
+        let other_failed = blamed.is_some_and(|blamed| blamed != file_type);
+        let outcome = if other_failed { Outcome::NotReceived } else { Outcome::Failed };
+        file.fate = Fate::Ended(failure, outcome, intake.fail(failure));
+        Err((blamed, failure))
+    }
+
+    /// Waits for every file's end, publishes it, and puts the answer together.
+    async fn settle(&mut self, ended: Result<(), Ended>) -> Answer {
+        let first = ended.err();
+        self.files.sort_by_key(|file| file.place.unwrap_or(usize::MAX));
+        let (mut outcomes, mut failed) = (Vec::new(), None);
+        for file in self.files.drain(..) {
+            let (outcome, failure) = file.settle(first).await;
+            outcomes.push(outcome);
+            if let Some(failure) = failure {
+                failed.get_or_insert(failure);
+            }
+        }
+        let upload_id = self.progress.id().to_string();
+        match failed.or(first) {
+            None => Ok(UploadAnswer { upload_id, files: outcomes }),
+            Some((file_type, failure)) => Err(failure.problem(file_type, Some(upload_id), outcomes)),
+        }
+    }
+}
+
+/// Reads a file's bytes into its intake, until its delimiter is complete.
+async fn take_in(intake: &mut Intake, form: &mut Form) -> Result<(), Failure> {
+    while let Some(chunk) = form.chunk().await? {
+        intake.push(chunk).await?;
+    }
+    intake.finish().await?;
+    form.end_of_file().await
+}
+
+impl UploadFile {
+    /// The file's end, published, and as an entry of the answer; `first` is what ended the form.
+    async fn settle(self, first: Option<Ended>) -> (FileOutcome, Option<Ended>) {
+        let file_type = self.file_type;
+        let (failure, outcome) = match self.fate {
+            Fate::Arrived(delivery) => match delivery.await {
+                Ok(Ok(delivered)) => return (delivered.outcome(file_type), None),
+                Ok(Err(NotStored::Unknown)) => (NotStored::Unknown.failure(), Outcome::Unknown),
+                Ok(Err(NotStored::Failed(failure))) => (failure, Outcome::Failed),
+                Err(_) => (Failure::Internal, Outcome::Failed),
+            },
+            Fate::Ended(failure, outcome, delivery) => {
+                if let Some(delivery) = delivery {
+                    // Late clean-up goes on by itself; its own failures are logged there.
+                    let _ = tokio::time::timeout(CLEAN_UP_WAIT, delivery).await;
+                }
+                (failure, outcome)
+            }
+            Fate::Missing => {
+                let (blamed, failure) = first.unwrap_or((None, Failure::FileMissing));
+                let other_failed = blamed.is_some_and(|blamed| blamed != file_type);
+                (failure, if other_failed { Outcome::NotReceived } else { Outcome::Failed })
+            }
+        };
+        self.progress.publish(|state| state.fail(failure));
+        let entry = FileOutcome {
+            field: file_type.field().to_owned(),
+            outcome,
+            code: Some(failure.code().to_owned()),
+            key: None,
+            size: None,
+            content_type: None,
+            etag: None,
+            checksum_crc64nvme: None,
+        };
+        (entry, Some((Some(file_type), failure)))
+    }
+}

@@ -1,0 +1,21 @@
+//! Through the front door: what must be seen of uploads, by topic. One program, so that it is linked once.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod bad_form;
+mod bad_request;
+mod bad_size;
+mod cancel;
+mod ground;
+mod leaving;
+mod old_client;
+mod other_clients;
+mod refusal;
+mod sizes;
+mod storage_faults;
+mod storage_lost;
+mod storage_refusals;
+mod streaming;
+mod watching;

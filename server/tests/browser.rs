@@ -1,0 +1,126 @@
+//! What a person sees in Chromium, compared with what the store had read at that moment.
+//!
+//! Needs the site inside the library and `frontend/e2e`'s packages: `cargo xtask test` sees to both.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod support;
+
+use std::path::Path;
+use std::process::Stdio;
+
+use app::wire::FileType::{self, DocsFile, MsaImgs};
+use serde::Deserialize;
+
+use support::fixture::{Dir, Fixture};
+use support::sample::{self, KIB, MIB};
+use support::truth::{Seen, assert_true, bar_name};
+
+/// One state of a bar in the page.
+#[derive(Debug, Deserialize)]
+struct Painted {
+    file_type: FileType,
+    at_ms: f64,
+    received: u64,
+    sent: u64,
+    stored: u64,
+    progress: u8,
+    status: String,
+}
+
+/// What the script in the browser has recorded.
+#[derive(Debug, Deserialize)]
+struct Recording {
+    painted: Vec<Painted>,
+    /// What the page or its console complained about.
+    complaints: Vec<String>,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_bars_in_the_page_follow_the_store() {
+    let fixture = Fixture::setup().receive_buffer(128 * KIB).start().await;
+    fixture.store.pace(2_000_000);
+    let (document, image) = (sample::pdf(24 * MIB), sample::jpeg(3 * MIB));
+    let recording: Recording = run(&fixture, "truth.mjs", &document, &image).await;
+    assert_eq!(recording.complaints, Vec::<String>::new());
+    let confirmed = |op, file| {
+        let calls = fixture.store.calls_of(op).into_iter().filter(|call| call.file() == Some(file));
+        calls.filter(|call| call.status() == Some(200)).count()
+    };
+    assert_eq!(confirmed(support::store::Op::Complete, DocsFile), 1);
+    assert_eq!(confirmed(support::store::Op::Put, MsaImgs), 1);
+    for file in [DocsFile, MsaImgs] {
+        let painted: Vec<&Painted> = recording.painted.iter().filter(|p| p.file_type == file).collect();
+        let timeline = fixture.store.timeline(file);
+        judge(&painted, timeline.last().unwrap().at_ms);
+        let seen: Vec<Seen> = painted.iter().map(|p| Seen { at_ms: p.at_ms, sent: p.sent }).collect();
+        assert_true(bar_name(file), &seen, &timeline);
+    }
+    take_both(&fixture, &document, &image).await;
+    fixture.finish().await;
+}
+
+/// The same form without a script is a page that says what was stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e08_without_javascript_the_form_uploads() {
+    let fixture = Fixture::start().await;
+    let (document, image) = (sample::pdf(6 * MIB), sample::jpeg(300 * KIB));
+    let page: String = run(&fixture, "plain_form.mjs", &document, &image).await;
+    assert!(page.to_lowercase().contains("stored"), "it says what was stored: {page}");
+    for name in ["a.pdf", "b.jpg"] {
+        println!("the page names {name}: {}", page.contains(name));
+    }
+    take_both(&fixture, &document, &image).await;
+    fixture.finish().await;
+}
+
+/// Runs a script of `frontend/e2e` with the server's address and the two files; its last line is JSON.
+async fn run<T: for<'a> Deserialize<'a>>(
+    fixture: &Fixture,
+    script: &str,
+    document: &[u8],
+    image: &[u8],
+) -> T {
+    let files = Dir::new();
+    let (a, b) = (files.path.join("a.pdf"), files.path.join("b.jpg"));
+    std::fs::write(&a, document).unwrap();
+    std::fs::write(&b, image).unwrap();
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../frontend/e2e").join(script);
+    let server = fixture.server.to_string();
+    let output = tokio::task::spawn_blocking(move || {
+        let mut node = std::process::Command::new("node");
+        node.arg(script).arg(server).arg(a).arg(b);
+        node.stderr(Stdio::inherit()).output().expect("node runs")
+    });
+    let output = output.await.unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "the browser's script failed:\n{said}");
+    let last = said.lines().last().unwrap_or_default();
+    serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {last}"))
+}
+
+/// The law, as it is painted: nothing goes back, and 100 only after the store has read the last byte.
+fn judge(painted: &[&Painted], store_read_all_ms: f64) {
+    for pair in painted.windows(2) {
+        let (before, after) = (pair[0], pair[1]);
+        let goes_on = after.received >= before.received
+            && after.sent >= before.sent
+            && after.stored >= before.stored
+            && after.progress >= before.progress;
+        assert!(goes_on, "back from {before:?} to {after:?}");
+    }
+    for state in painted {
+        assert!(state.stored <= state.sent && state.sent <= state.received, "{state:?}");
+        assert_eq!(state.progress == 100, state.status == "completed", "{state:?}");
+        assert!(state.progress < 100 || state.at_ms >= store_read_all_ms, "too early: {state:?}");
+    }
+    let last = painted.last().expect("a bar was painted");
+    assert_eq!((last.status.as_str(), last.progress), ("completed", 100));
+}
+
+async fn take_both(fixture: &Fixture, document: &[u8], image: &[u8]) {
+    let mut keys = fixture.bucket.keys().await;
+    keys.sort();
+    assert_eq!(keys.len(), 2, "{keys:?}");
+    fixture.take(&keys[0], image).await;
+    fixture.take(&keys[1], document).await;
+}

@@ -1,0 +1,126 @@
+//! What is in the store, seen by the AWS SDK over a connection that no script touches.
+
+use std::net::SocketAddr;
+
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use aws_smithy_runtime_api::client::http::{
+    HttpConnector as SmithyConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
+};
+use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
+use aws_smithy_runtime_api::client::result::ConnectorError;
+use aws_smithy_types::body::SdkBody;
+use hyper_util::client::legacy;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+
+use super::store::{ACCESS_KEY, BUCKET, SECRET_KEY};
+
+/// The bucket, to be looked into.
+#[derive(Clone)]
+pub struct Bucket {
+    client: Client,
+}
+
+/// An object, read whole.
+#[derive(Clone, Debug)]
+pub struct Object {
+    pub key: String,
+    pub content: Vec<u8>,
+    pub content_type: Option<String>,
+    pub content_disposition: Option<String>,
+    pub content_encoding: Option<String>,
+    pub etag: Option<String>,
+}
+
+impl Bucket {
+    #[must_use]
+    pub fn at(store: SocketAddr) -> Self {
+        let config = aws_sdk_s3::Config::builder()
+            .behavior_version(BehaviorVersion::v2026_01_12())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "test"))
+            .endpoint_url(format!("http://{store}"))
+            .force_path_style(true)
+            .http_client(http_client_fn(|_, _| SharedHttpConnector::new(Plain::new())))
+            .build();
+        Self { client: Client::from_conf(config) }
+    }
+
+    /// Every key there is.
+    pub async fn keys(&self) -> Vec<String> {
+        let mut keys = Vec::new();
+        let mut pages = self.client.list_objects_v2().bucket(BUCKET).into_paginator().send();
+        while let Some(page) = pages.next().await {
+            let page = page.expect("the bucket lists");
+            keys.extend(page.contents().iter().filter_map(|object| object.key().map(str::to_owned)));
+        }
+        keys
+    }
+
+    /// The whole object, its size the same by HEAD and by its bytes.
+    pub async fn get(&self, key: &str) -> Object {
+        let head = self.client.head_object().bucket(BUCKET).key(key).send().await;
+        let head = head.unwrap_or_else(|error| panic!("HEAD {key}: {error:?}"));
+        let got = self.client.get_object().bucket(BUCKET).key(key).send().await;
+        let got = got.unwrap_or_else(|error| panic!("GET {key}: {error:?}"));
+        let (content_type, etag) = (got.content_type.clone(), got.e_tag.clone());
+        let (content_disposition, content_encoding) =
+            (got.content_disposition.clone(), got.content_encoding.clone());
+        let content = got.body.collect().await.expect("the object reads to its end").to_vec();
+        assert_eq!(head.content_length(), Some(content.len() as i64), "{key} is whole");
+        Object { key: key.to_owned(), content, content_type, content_disposition, content_encoding, etag }
+    }
+
+    pub async fn put(&self, key: &str, content: Vec<u8>) {
+        let put = self.client.put_object().bucket(BUCKET).key(key).body(content.into());
+        put.send().await.expect("the object is put");
+    }
+
+    /// Begins a multipart upload; gives its id.
+    pub async fn begin(&self, key: &str) -> String {
+        let begun = self.client.create_multipart_upload().bucket(BUCKET).key(key).send().await;
+        begun.expect("the upload begins").upload_id.expect("an id")
+    }
+
+    pub async fn delete(&self, key: &str) {
+        self.client.delete_object().bucket(BUCKET).key(key).send().await.expect("the object is deleted");
+    }
+
+    /// Key and id of every multipart upload that was neither completed nor aborted.
+    pub async fn open_uploads(&self) -> Vec<(String, String)> {
+        let listed = self.client.list_multipart_uploads().bucket(BUCKET).send().await;
+        let listed = listed.expect("the uploads list");
+        let pair = |upload: &aws_sdk_s3::types::MultipartUpload| {
+            (upload.key().unwrap_or_default().to_owned(), upload.upload_id().unwrap_or_default().to_owned())
+        };
+        listed.uploads().iter().map(pair).collect()
+    }
+
+    pub async fn abort(&self, key: &str, upload_id: &str) {
+        let abort = self.client.abort_multipart_upload().bucket(BUCKET).key(key).upload_id(upload_id);
+        abort.send().await.expect("the upload is aborted");
+    }
+}
+
+/// The SDK's requests over a plain hyper client: not the server's own connector.
+#[derive(Clone, Debug)]
+struct Plain(legacy::Client<HttpConnector, SdkBody>);
+
+impl Plain {
+    fn new() -> Self {
+        Self(legacy::Client::builder(TokioExecutor::new()).build_http())
+    }
+}
+
+impl SmithyConnector for Plain {
+    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
+        let client = self.0.clone();
+        HttpConnectorFuture::new(async move {
+            let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
+            let answer = client.request(request).await.map_err(|error| ConnectorError::io(error.into()))?;
+            HttpResponse::try_from(answer.map(SdkBody::from_body_1_x))
+                .map_err(|error| ConnectorError::other(error.into(), None))
+        })
+    }
+}

@@ -1,0 +1,273 @@
+//! A server, its scripted store and a directory, and the assertion that nothing of them is left.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, Once};
+use std::time::{Duration, Instant};
+
+use app::wire::{FileOutcome, FileType, Outcome};
+use server::config::{Config, Endpoint};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::PATIENCE;
+use super::bucket::{Bucket, Object};
+use super::client::{Form, get};
+use super::proxy::Proxy;
+use super::sample;
+use super::store::{ACCESS_KEY, BUCKET, SECRET_KEY, ScriptedStore};
+
+/// How long a store may need to forget an upload (FAULTS.md, store state N).
+const SETTLED: Duration = Duration::from_secs(10);
+
+/// Everything a test needs; [`Fixture::finish`] must be its last word.
+pub struct Fixture {
+    pub server: SocketAddr,
+    pub store: ScriptedStore,
+    /// Between server and store, when asked for.
+    pub proxy: Option<Proxy>,
+    pub bucket: Bucket,
+    dir: Dir,
+    fresh: BTreeSet<PathBuf>,
+    serving: JoinHandle<std::io::Result<()>>,
+    shutdown: CancellationToken,
+    is_finished: bool,
+}
+
+/// How a fixture is made.
+pub struct Setup {
+    configure: Box<dyn FnOnce(&mut Config) + Send>,
+    receive_buffer: Option<usize>,
+    has_proxy: bool,
+}
+
+impl Setup {
+    /// Changes the server's configuration.
+    #[must_use]
+    pub fn config(mut self, configure: impl FnOnce(&mut Config) + Send + 'static) -> Self {
+        self.configure = Box::new(configure);
+        self
+    }
+
+    /// Puts a [`Proxy`] between server and store.
+    #[must_use]
+    pub fn proxy(mut self) -> Self {
+        self.has_proxy = true;
+        self
+    }
+
+    /// Sets the receive buffer of the store's connections, in bytes.
+    #[must_use]
+    pub fn receive_buffer(mut self, bytes: usize) -> Self {
+        self.receive_buffer = Some(bytes);
+        self
+    }
+
+    pub async fn start(self) -> Fixture {
+        count_panics();
+        let dir = Dir::new();
+        let stored = dir.path.join("store");
+        let store = ScriptedStore::start_with(&stored, self.receive_buffer).await;
+        let fresh = files_below(&stored);
+        let mut config = Config::defaults();
+        config.storage.data_dir = dir.path.join("server");
+        config.storage.bucket = Some(BUCKET.to_owned());
+        config.clocks.store_backoff = Duration::from_millis(10);
+        (self.configure)(&mut config);
+        let proxy = if self.has_proxy { Some(Proxy::start(store.addr).await) } else { None };
+        let endpoint = proxy.as_ref().map_or(store.addr, |proxy| proxy.addr);
+        config.storage.endpoint = Some(Endpoint {
+            url: format!("http://{endpoint}"),
+            access_key: ACCESS_KEY.to_owned(),
+            secret_key: SECRET_KEY.to_owned(),
+        });
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let server = listener.local_addr().unwrap();
+        let shutdown = CancellationToken::new();
+        let serving = tokio::spawn(server::serve(listener, config, shutdown.clone()));
+        let bucket = Bucket::at(store.plain);
+        Fixture { server, store, proxy, bucket, dir, fresh, serving, shutdown, is_finished: false }
+    }
+}
+
+impl Fixture {
+    /// A server with the defaults, but quick to try again.
+    pub async fn start() -> Self {
+        Self::setup().start().await
+    }
+
+    #[must_use]
+    pub fn setup() -> Setup {
+        Setup { configure: Box::new(|_| ()), receive_buffer: None, has_proxy: false }
+    }
+
+    /// Accounts for an object: reads it, compares it with what was sent, and deletes it.
+    pub async fn take(&self, key: &str, content: &[u8]) -> Object {
+        let object = self.bucket.get(key).await;
+        assert_eq!(object.content.len(), content.len(), "size of {key}");
+        assert!(object.content == content, "{key} is byte-equal");
+        self.bucket.delete(key).await;
+        object
+    }
+
+    /// Accounts for a file that an answer calls stored, and holds the answer to what is in the store.
+    pub async fn take_stored(&self, file: &FileOutcome, content: &[u8]) -> Object {
+        assert_eq!(file.outcome, Outcome::Stored, "{file:?}");
+        assert_eq!(file.size, Some(content.len() as u64));
+        let key = file.key.as_deref().expect("a stored file has its key");
+        let object = self.take(key, content).await;
+        assert_eq!(file.content_type, object.content_type);
+        assert_eq!(file.etag.as_deref().map(unquoted), object.etag.as_deref().map(unquoted));
+        assert_eq!(file.code, None);
+        object
+    }
+
+    /// Accounts for the one object in the store.
+    pub async fn take_only(&self, content: &[u8]) -> Object {
+        let keys = self.bucket.keys().await;
+        assert_eq!(keys.len(), 1, "one object: {keys:?}");
+        self.take(&keys[0], content).await
+    }
+
+    /// Fails unless the store is empty within the time the contract gives.
+    pub async fn nothing_stored(&self) {
+        assert_eq!(self.bucket.keys().await, Vec::<String>::new(), "no object");
+        let open = settle(Vec::is_empty, || self.bucket.open_uploads()).await;
+        assert!(open.is_empty(), "no open multipart upload: {open:?}\n{}", self.store.log());
+    }
+
+    /// A normal upload of both files, as invariant I7 asks after each fault.
+    pub async fn normal_upload_passes(&self) {
+        let (document, image) = (sample::pdf(100 * sample::KIB), sample::jpeg(20 * sample::KIB));
+        let begun = Instant::now();
+        let answer = Form::both(&document, &image).post(self.server).await;
+        let stored = answer.stored();
+        assert!(begun.elapsed() < Duration::from_secs(2), "it took {:?}", begun.elapsed());
+        assert_eq!(stored.files.len(), 2);
+        self.take_stored(&stored.files[0], &document).await;
+        self.take_stored(&stored.files[1], &image).await;
+    }
+
+    /// A value of `/metrics`, summed over its labels.
+    pub async fn metric(&self, name: &str) -> f64 {
+        let text = get(self.server, "/metrics").await.text();
+        let values = text.lines().filter_map(|line| {
+            let rest = line.strip_prefix(name)?;
+            (rest.starts_with([' ', '{'])).then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
+        });
+        let values: Vec<f64> = values.collect();
+        assert!(!values.is_empty(), "/metrics has {name}:\n{text}");
+        values.into_iter().sum()
+    }
+
+    /// Asserts that nothing is left, in the server and in the store, and ends both.
+    pub async fn finish(mut self) {
+        self.is_finished = true;
+        self.nothing_stored().await;
+        for gauge in ["brigade_uploads_in_flight", "brigade_buffer_bytes", "brigade_sockets"] {
+            let value = settle(|value| *value == 0.0, || self.metric(gauge)).await;
+            assert_eq!(value, 0.0, "{gauge} is back at its baseline");
+        }
+        let stored = self.dir.path.join("store");
+        let extra = || async { files_below(&stored).difference(&self.fresh).cloned().collect::<Vec<_>>() };
+        let left = settle(Vec::is_empty, extra).await;
+        assert!(left.is_empty(), "files that belong to no object: {left:?}");
+        self.shutdown.cancel();
+        let ended = tokio::time::timeout(PATIENCE, &mut self.serving).await;
+        ended.expect("the server stops").expect("without a panic").expect("without an error");
+        let panics = PANICS.lock().unwrap();
+        assert!(panics.is_empty(), "panics of the server: {panics:?}");
+    }
+}
+
+impl Drop for Fixture {
+    fn drop(&mut self) {
+        self.shutdown.cancel();
+        let is_forgotten = !self.is_finished && !std::thread::panicking();
+        assert!(!is_forgotten, "a test ends with Fixture::finish");
+    }
+}
+
+/// The id and outcome of a file in an answer.
+#[must_use]
+pub fn outcome_of(files: &[FileOutcome], file: FileType) -> &FileOutcome {
+    let found = files.iter().find(|outcome| outcome.field == file.field());
+    found.unwrap_or_else(|| panic!("{file:?} is in {files:?}"))
+}
+
+/// Asks again until the answer fits or [`SETTLED`] has passed: the store offers no event for this.
+async fn settle<T, F: Future<Output = T>>(fits: impl Fn(&T) -> bool, mut ask: impl FnMut() -> F) -> T {
+    let deadline = Instant::now() + SETTLED;
+    loop {
+        let value = ask().await;
+        if fits(&value) || Instant::now() > deadline {
+            return value;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn unquoted(etag: &str) -> &str {
+    etag.trim_matches('"')
+}
+
+/// Every file below a directory.
+fn files_below(dir: &Path) -> BTreeSet<PathBuf> {
+    let mut files = BTreeSet::new();
+    let Ok(entries) = std::fs::read_dir(dir) else { return files };
+    for entry in entries.flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            files.extend(files_below(&path));
+        } else {
+            files.insert(path);
+        }
+    }
+    files
+}
+
+/// Where the code under test panicked, in this process.
+static PANICS: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// Notes every panic in the sources under test; tasks would swallow them.
+fn count_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let default = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            let place = info.location().map(ToString::to_string).unwrap_or_default();
+            if !place.contains("tests/") {
+                PANICS.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(place);
+            }
+            default(info);
+        }));
+    });
+}
+
+/// A directory that goes when it is dropped.
+pub struct Dir {
+    pub path: PathBuf,
+}
+
+impl Dir {
+    #[must_use]
+    #[expect(clippy::new_without_default, reason = "it makes a directory")]
+    pub fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("brigade-test-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(path.join("store")).unwrap();
+        std::fs::create_dir_all(path.join("server")).unwrap();
+        Self { path }
+    }
+}
+
+impl Drop for Dir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.path);
+    }
+}

@@ -1,0 +1,263 @@
+//! A TCP proxy in this process that slows, stalls, cuts, resets and refuses, per direction.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use socket2::SockRef;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::PATIENCE;
+use super::store::Cut;
+
+/// A proxy on loopback in front of one address.
+pub struct Proxy {
+    pub addr: SocketAddr,
+    /// From whoever connects to the target.
+    pub up: Arc<Direction>,
+    /// From the target back.
+    pub down: Arc<Direction>,
+    is_open: watch::Sender<bool>,
+    listens: watch::Receiver<bool>,
+    lines: Arc<Mutex<CancellationToken>>,
+    stop: CancellationToken,
+}
+
+/// One direction of all connections together.
+pub struct Direction {
+    bytes: AtomicU64,
+    rate: AtomicU64,
+    cut: Mutex<Option<(u64, Cut)>>,
+    stalled: watch::Sender<bool>,
+    moved: watch::Sender<()>,
+}
+
+impl Direction {
+    fn new() -> Arc<Self> {
+        Arc::new(Self {
+            bytes: AtomicU64::new(0),
+            rate: AtomicU64::new(0),
+            cut: Mutex::new(None),
+            stalled: watch::Sender::new(false),
+            moved: watch::Sender::new(()),
+        })
+    }
+
+    /// Bytes passed on so far, over all connections.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Acquire)
+    }
+
+    /// Bytes a second from now on; 0 is without limit.
+    pub fn limit(&self, rate: u64) {
+        self.rate.store(rate, Ordering::Release);
+    }
+
+    /// Passes nothing on until [`Self::resume`].
+    pub fn stall(&self) {
+        self.stalled.send_replace(true);
+    }
+
+    pub fn resume(&self) {
+        self.stalled.send_replace(false);
+    }
+
+    /// Ends, once, the connection that carries the `after`-th byte from now.
+    pub fn cut_after(&self, after: u64, how: Cut) {
+        *self.cut.lock().unwrap() = Some((self.bytes() + after, how));
+    }
+
+    /// Waits until so many bytes in all have been passed on.
+    pub async fn passed(&self, at_least: u64) {
+        let mut moved = self.moved.subscribe();
+        let wait = async {
+            while self.bytes() < at_least {
+                moved.changed().await.expect("this holds the sender");
+            }
+        };
+        let waited = tokio::time::timeout(PATIENCE, wait).await;
+        waited.unwrap_or_else(|_| panic!("{} of {at_least} bytes passed the proxy", self.bytes()));
+    }
+
+    /// How many of `wanted` bytes may pass, and whether the connection ends after them.
+    fn allowance(&self, wanted: usize) -> (usize, Option<Cut>) {
+        let mut cut = self.cut.lock().unwrap();
+        let before = self.bytes();
+        match *cut {
+            Some((at, how)) if before + wanted as u64 >= at => {
+                *cut = None;
+                let allowed = usize::try_from(at - before).unwrap();
+                self.bytes.fetch_add(allowed as u64, Ordering::AcqRel);
+                (allowed, Some(how))
+            }
+            _ => {
+                self.bytes.fetch_add(wanted as u64, Ordering::AcqRel);
+                (wanted, None)
+            }
+        }
+    }
+}
+
+impl Proxy {
+    pub async fn start(target: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let (up, down) = (Direction::new(), Direction::new());
+        let (is_open, opened) = watch::channel(true);
+        let (listening, listens) = watch::channel(true);
+        let stop = CancellationToken::new();
+        let lines = Arc::new(Mutex::new(stop.child_token()));
+        let door = Door {
+            target,
+            addr,
+            up: Arc::clone(&up),
+            down: Arc::clone(&down),
+            lines: Arc::clone(&lines),
+            opened,
+            listening,
+        };
+        let stopped = stop.clone();
+        tokio::spawn(async move { stopped.run_until_cancelled(door.run(listener)).await });
+        Self { addr, up, down, is_open, listens, lines, stop }
+    }
+
+    /// From now on connections are refused; running ones are reset.
+    pub async fn refuse(&mut self) {
+        self.is_open.send_replace(false);
+        self.listens.wait_for(|listens| !listens).await.unwrap();
+        self.reset_all();
+    }
+
+    /// Listens again on the same port.
+    pub async fn accept(&mut self) {
+        self.is_open.send_replace(true);
+        self.listens.wait_for(|listens| *listens).await.unwrap();
+    }
+
+    /// Resets every connection there is; new ones are welcome.
+    pub fn reset_all(&self) {
+        let mut lines = self.lines.lock().unwrap();
+        lines.cancel();
+        *lines = self.stop.child_token();
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+struct Door {
+    target: SocketAddr,
+    addr: SocketAddr,
+    up: Arc<Direction>,
+    down: Arc<Direction>,
+    lines: Arc<Mutex<CancellationToken>>,
+    opened: watch::Receiver<bool>,
+    listening: watch::Sender<bool>,
+}
+
+impl Door {
+    async fn run(mut self, mut listener: TcpListener) {
+        loop {
+            self.let_in(listener).await;
+            self.listening.send_replace(false);
+            if self.opened.wait_for(|open| *open).await.is_err() {
+                return;
+            }
+            listener = TcpListener::bind(self.addr).await.expect("the port is still free");
+            self.listening.send_replace(true);
+        }
+    }
+
+    /// Accepts until the door is closed; then the listener is gone.
+    async fn let_in(&self, listener: TcpListener) {
+        let mut opened = self.opened.clone();
+        loop {
+            let stream = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = opened.wait_for(|open| !open) => return,
+            };
+            let Ok((stream, _)) = stream else { continue };
+            let reset = self.lines.lock().unwrap().clone();
+            tokio::spawn(carry(stream, self.target, Arc::clone(&self.up), Arc::clone(&self.down), reset));
+        }
+    }
+}
+
+async fn carry(
+    mut client: TcpStream,
+    target: SocketAddr,
+    up: Arc<Direction>,
+    down: Arc<Direction>,
+    reset: CancellationToken,
+) {
+    let Ok(mut server) = TcpStream::connect(target).await else { return };
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    let ended = {
+        let (client_reader, client_writer) = client.split();
+        let (server_reader, server_writer) = server.split();
+        let both = async {
+            tokio::try_join!(
+                pump(client_reader, server_writer, &up),
+                pump(server_reader, client_writer, &down)
+            )
+        };
+        reset.run_until_cancelled(both).await
+    };
+    let is_reset = match ended {
+        None | Some(Err(End::Cut(Cut::Reset))) => true,
+        Some(Err(End::Io(error))) => error.kind() == io::ErrorKind::ConnectionReset,
+        Some(Ok(_) | Err(End::Cut(Cut::Fin))) => false,
+    };
+    if is_reset {
+        for stream in [&client, &server] {
+            let _ = SockRef::from(stream).set_linger(Some(Duration::ZERO));
+        }
+    }
+}
+
+enum End {
+    Cut(Cut),
+    Io(io::Error),
+}
+
+impl From<io::Error> for End {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, way: &Direction) -> Result<(), End> {
+    let mut stalled = way.stalled.subscribe();
+    let mut buffer = vec![0; 16 * 1024];
+    loop {
+        let _ = stalled.wait_for(|stalled| !stalled).await;
+        let read = from.read(&mut buffer).await?;
+        if read == 0 {
+            let _ = to.shutdown().await;
+            return Ok(());
+        }
+        let _ = stalled.wait_for(|stalled| !stalled).await;
+        let (allowed, cut) = way.allowance(read);
+        let rate = way.rate.load(Ordering::Acquire);
+        let started = Instant::now();
+        to.write_all(&buffer[..allowed]).await?;
+        way.moved.send_replace(());
+        if let Some(how) = cut {
+            return Err(End::Cut(how));
+        }
+        if rate > 0 {
+            tokio::time::sleep_until(started + Duration::from_secs_f64(allowed as f64 / rate as f64)).await;
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! What a fresh machine lacks: each is looked for, named, and installed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::places::Places;
+use crate::program::{self, Failure};
+
+const WASM: &str = "wasm32-unknown-unknown";
+
+/// Debian's packages that the tests drive, each with the program that it brings.
+const TEST_PACKAGES: [(&str, &str); 1] = [("chromium", "/usr/bin/chromium")];
+
+/// Standard library for the browser.
+///
+/// # Errors
+/// It is missing and rustup cannot bring it.
+pub fn wasm_target() -> Result<(), Failure> {
+    let folder = program::answer(Command::new("rustc").args(["--print", "target-libdir", "--target", WASM]));
+    if folder.is_some_and(|folder| Path::new(&folder).is_dir()) {
+        return Ok(());
+    }
+    println!("xtask: installing Rust's standard library for {WASM} (rustup)");
+    program::run(Command::new("rustup").args(["target", "add", WASM]))
+}
+
+/// rustfmt or clippy, which a minimal toolchain does not bring.
+///
+/// # Errors
+/// It is missing and rustup cannot bring it.
+pub fn component(places: &Places, subcommand: &str, component: &str) -> Result<(), Failure> {
+    if program::answer(places.cargo().args([subcommand, "--version"])).is_some() {
+        return Ok(());
+    }
+    println!("xtask: installing {component} (rustup)");
+    program::run(Command::new("rustup").args(["component", "add", component]))
+}
+
+/// The folder of `wasm-opt` and `esbuild`; without npm nothing, and the page is only larger.
+pub fn shrinkers(places: &Places) -> Option<PathBuf> {
+    let folder = places.target.join("tools");
+    let installed = copy_manifest(&places.workspace.join("xtask/tools"), &folder)
+        .and_then(|()| npm_ci(&folder, "wasm-opt and esbuild, which make the page small"));
+    match installed {
+        Ok(()) => Some(folder.join("node_modules/.bin")),
+        Err(reason) => {
+            eprintln!("xtask: without wasm-opt and esbuild the page is larger: {reason}");
+            None
+        }
+    }
+}
+
+/// What the browser tests import, and the browser.
+///
+/// # Errors
+/// Something is missing and cannot be installed.
+pub fn browser(places: &Places) -> Result<(), Failure> {
+    npm_ci(&places.workspace.join("frontend/e2e"), "playwright-core, which drives the browser")?;
+    let missing: Vec<&str> = TEST_PACKAGES
+        .into_iter()
+        .filter(|(_, file)| !Path::new(file).exists())
+        .map(|(name, _)| name)
+        .collect();
+    if missing.is_empty() { Ok(()) } else { apt_install(&missing) }
+}
+
+fn copy_manifest(from: &Path, to: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(to).map_err(Failure::at(to))?;
+    for name in ["package.json", "package-lock.json"] {
+        fs::copy(from.join(name), to.join(name)).map_err(Failure::at(&from.join(name)))?;
+    }
+    Ok(())
+}
+
+/// Installs exactly what the lock file says, once.
+fn npm_ci(folder: &Path, what: &str) -> Result<(), Failure> {
+    let lock_file = folder.join("package-lock.json");
+    let lock = fs::read(&lock_file).map_err(Failure::at(&lock_file))?;
+    let done = folder.join("node_modules/.installed-from");
+    if fs::read(&done).is_ok_and(|installed| installed == lock) {
+        return Ok(());
+    }
+    let npm =
+        program::on_path("npm").ok_or_else(|| Failure::new("npm is missing (Debian: apt install npm)"))?;
+    println!("xtask: installing {what} into {}", folder.display());
+    let options =
+        ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--no-update-notifier", "--loglevel=error"];
+    program::run(Command::new(npm).args(options).current_dir(folder).stdout(Stdio::null()))?;
+    fs::write(&done, lock).map_err(Failure::at(&done))
+}
+
+fn apt_install(packages: &[&str]) -> Result<(), Failure> {
+    let list = packages.join(" ");
+    let by_hand = || Failure::new(format!("the tests need {list}: install as root, apt-get install {list}"));
+    let apt = program::on_path("apt-get").ok_or_else(by_hand)?;
+    let is_root = program::answer(Command::new("id").arg("-u")).as_deref() == Some("0");
+    let as_root = |arguments: &[&str]| {
+        let mut command = if is_root { Command::new("env") } else { Command::new("sudo") };
+        if !is_root {
+            command.args(["-n", "env"]);
+        }
+        command.arg("DEBIAN_FRONTEND=noninteractive").arg(&apt).args(["-q"]).args(arguments);
+        program::run(command.stdout(Stdio::null()))
+    };
+    println!("xtask: installing {list} (apt)");
+    as_root(&["update"]).map_err(|_| by_hand())?;
+    // A browser without any font draws no text.
+    let always = ["install", "-y", "--no-install-recommends", "fonts-dejavu-core"];
+    as_root(&[&always, packages].concat()).map_err(|_| by_hand())
+}
