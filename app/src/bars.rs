@@ -132,15 +132,13 @@ pub fn paint(kind: Kind, row: &Row) {
     write(&bars, "data-stored", &stored.to_string());
     write(&bars, "data-total", &total.to_string());
     write(&bars, "data-progress", &progress.to_string());
-    write(&bars, "data-status", state.map_or("starting", |state| status_word(state.status)));
+    write_or_remove(&bars, "data-status", state.map(|state| status_word(state.status)));
     if let Some(fill) = find(&bars, ".thin > .fill") {
         style(&fill, "inline-size", &percent(share(received, total)));
     }
     if let Some(lane) = find(&bars, ".parts") {
-        match state {
-            Some(_) => write(&lane, "aria-valuenow", &progress.to_string()),
-            None => drop(lane.remove_attribute("aria-valuenow")),
-        }
+        let now = progress.to_string();
+        write_or_remove(&lane, "aria-valuenow", state.map(|_| now.as_str()));
         write(&lane, "aria-valuetext", &value_text(row));
         paint_lane(&lane, &storage_lane(row, total));
     }
@@ -187,6 +185,14 @@ fn find(inside: &Element, selector: &str) -> Option<Element> {
 
 fn write(element: &Element, name: &str, value: &str) {
     drop(element.set_attribute(name, value));
+}
+
+/// What the server has not told yet is absent.
+fn write_or_remove(element: &Element, name: &str, value: Option<&str>) {
+    drop(match value {
+        Some(value) => element.set_attribute(name, value),
+        None => element.remove_attribute(name),
+    });
 }
 
 /// By the object model and not by an attribute, which the page's policy forbids.
