@@ -5,7 +5,7 @@
 
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
-use web_sys::{DragEvent, File, HtmlInputElement, Node, Url};
+use web_sys::{DragEvent, File, HtmlElement, HtmlInputElement, Node, Url};
 
 use crate::bars::{Bars, paint};
 use crate::captions::look;
@@ -96,15 +96,12 @@ impl Place {
         self.chosen.set(preview);
     }
 
-    /// A picture that this browser cannot show stays invisible, and the badge below it is seen.
+    /// As a background, so that of a picture which this browser cannot show the badge below is left.
     fn show_thumbnail(self, url: Option<&str>) {
         let thumb = document().get_element_by_id(&format!("{}-thumb", self.field()));
-        let Some(thumb) = thumb else { return };
-        thumb.set_inner_html("");
-        if let (Some(url), Ok(image)) = (url, document().create_element("img")) {
-            drop(image.set_attribute("alt", ""));
-            drop(image.set_attribute("src", url));
-            drop(thumb.append_child(&image));
+        if let Some(thumb) = thumb.and_then(|thumb| thumb.dyn_into::<HtmlElement>().ok()) {
+            let image = url.map_or_else(|| "none".to_owned(), |url| format!("url({url})"));
+            drop(thumb.style().set_property("background-image", &image));
         }
     }
 
@@ -143,6 +140,7 @@ pub fn Card(page: Page, place: Place) -> impl IntoView {
     let (disabled, hovered): (Live<bool>, Live<bool>) =
         (Box::new(busy), Box::new(move || place.hovered.get()));
     let key = move || page.with_row(kind, |row| row.and_then(Row::key).unwrap_or_default().to_owned());
+    let no_key: Live<bool> = Box::new(move || key().is_empty());
     let shown_key: Live<String> = Box::new(key);
     let copy_label: Live<String> = Box::new(move || copy_label(place.copied.get()));
     Effect::new(move |_| {
@@ -189,11 +187,12 @@ pub fn Card(page: Page, place: Place) -> impl IntoView {
                 />
                 <div class="file">
                     <span
-                        class="thumb"
-                        id=format!("{field}-thumb")
+                        class="badge"
                         aria-hidden="true"
                         data-badge=place.preview(|preview| badge(&preview.name))
-                    ></span>
+                    >
+                        <span class="thumb" id=format!("{field}-thumb")></span>
+                    </span>
                     <div class="name">
                         <p class="file-name">{place.preview(|preview| preview.name.clone())}</p>
                         <p class="file-size">{place.preview(|preview| preview.size.clone())}</p>
@@ -228,7 +227,7 @@ pub fn Card(page: Page, place: Place) -> impl IntoView {
             <button type="button" class="button retry" on:click=move |_| page.start()>
                 "Try again"
             </button>
-            <div class="key">
+            <div class="key" hidden=no_key>
                 <code>{shown_key}</code>
                 <button type="button" class="button" on:click=move |_| copy(place, &untrack(key))>
                     {copy_label}

@@ -213,7 +213,7 @@ impl Transfers {
         let total: u64 = rows().map(|row| row.size).sum();
         let sent: u64 = rows().map(|row| row.message.as_ref().map_or(0, |state| state.sent)).sum();
         let most = if rows().all(Row::is_stored) { 100 } else { 99 };
-        u8::try_from(u128::from(sent) * 100 / u128::from(total.max(1))).unwrap_or(100).min(most)
+        u8::try_from(sent.saturating_mul(100) / total.max(1)).unwrap_or(100).min(most)
     }
 }
 
