@@ -1,5 +1,6 @@
 //! What a fresh machine lacks: each is looked for, named, and installed.
 
+use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -51,7 +52,7 @@ pub fn shrinkers(places: &Places) -> Option<PathBuf> {
     }
 }
 
-/// What the browser tests import, and the browser.
+/// What the browser tests import, and the browser; the variable CHROMIUM names another one.
 ///
 /// # Errors
 /// Something is missing and cannot be installed.
@@ -59,7 +60,7 @@ pub fn browser(places: &Places) -> Result<(), Failure> {
     npm_ci(&places.workspace.join("frontend/e2e"), "playwright-core, which drives the browser")?;
     let missing: Vec<&str> = TEST_PACKAGES
         .into_iter()
-        .filter(|(_, file)| !Path::new(file).exists())
+        .filter(|(name, file)| !Path::new(file).exists() && env::var_os(name.to_uppercase()).is_none())
         .map(|(name, _)| name)
         .collect();
     if missing.is_empty() { Ok(()) } else { apt_install(&missing) }
