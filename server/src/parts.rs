@@ -38,6 +38,12 @@ impl PartPlan {
         Self { total, part_size: if total.div_ceil(least) > MAX_PARTS { needed } else { least } }
     }
 
+    /// Bytes of the whole file.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
+        self.total
+    }
+
     /// Whether one `PutObject` carries the file.
     #[must_use]
     pub const fn is_put(&self) -> bool {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use crate::config::Clocks;
 use crate::error::Failure;
 use crate::ids::{ClientId, UploadId};
+use crate::parts::PartPlan;
 use crate::snapshot::FileState;
 
 /// Between two messages of one file: 30 a second.
@@ -227,11 +228,11 @@ impl UploadProgress {
 
     /// Adds a file that a header declared or a part brought; the same file twice is one.
     #[must_use]
-    pub fn file(&self, file_type: FileType, total: Option<u64>) -> FileProgress {
+    pub fn file(&self, file_type: FileType, plan: Option<PartPlan>) -> FileProgress {
         let upload = &self.upload;
         let mut files = lock(&upload.files);
         files.states.entry(file_type).or_insert_with(|| {
-            FileState::new(file_type, total, upload.started, Arc::clone(&upload.waits_for_client))
+            FileState::new(file_type, plan, upload.started, Arc::clone(&upload.waits_for_client))
         });
         drop(files);
         upload.channel.changed.send_replace(());

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use app::wire::{ActivePart, FileMessage, FileType, MAX_PART_STATES, PartState, Status, Waiting};
 
 use crate::error::Failure;
+use crate::parts::PartPlan;
 
 /// Most parts that a message lists as being sent.
 const MAX_ACTIVE: usize = 8;
@@ -55,7 +56,7 @@ impl FileState {
     #[must_use]
     pub fn new(
         file_type: FileType,
-        total: Option<u64>,
+        plan: Option<PartPlan>,
         started: Instant,
         waits_for_client: Arc<AtomicBool>,
     ) -> Self {
@@ -71,10 +72,10 @@ impl FileState {
             received: 0,
             sent: 0,
             stored: 0,
-            total,
-            part_size: None,
-            parts: None,
-            states: Vec::new(),
+            total: plan.map(|plan| plan.total()),
+            part_size: plan.map(|plan| plan.part_size()),
+            parts: plan.map(|plan| plan.parts()),
+            states: vec![PartState::Empty; plan.map_or(0, |plan| plan.parts() as usize)],
             parts_stored: 0,
             running: BTreeMap::new(),
             retries: 0,
@@ -108,18 +109,13 @@ impl FileState {
         self.touch();
     }
 
-    /// The whole file was received: its size is known now, whatever was declared.
-    pub fn arrive(&mut self) {
-        self.total = Some(self.received);
+    /// The whole file was received: its size and parts are known now, if they were not before.
+    pub fn arrive(&mut self, plan: PartPlan) {
+        self.total = Some(plan.total());
+        self.part_size = Some(plan.part_size());
+        self.parts = Some(plan.parts());
+        self.states.resize(self.states.len().max(plan.parts() as usize), PartState::Empty);
         self.status = Status::Processing;
-        self.touch();
-    }
-
-    /// How the file is cut, once that is known.
-    pub fn plan(&mut self, part_size: u64, parts: u32) {
-        self.part_size = Some(part_size);
-        self.parts = Some(parts);
-        self.states.resize(self.states.len().max(parts as usize), PartState::Empty);
         self.touch();
     }
 
@@ -305,8 +301,11 @@ mod tests {
 
     const AFTER: Duration = Duration::from_secs(2);
 
+    const MIB: u64 = 1 << 20;
+
     fn state(total: Option<u64>) -> FileState {
-        FileState::new(FileType::DocsFile, total, Instant::now(), Arc::default())
+        let plan = total.map(|total| PartPlan::new(total, 5 * MIB));
+        FileState::new(FileType::DocsFile, plan, Instant::now(), Arc::default())
     }
 
     fn tell(state: &mut FileState) -> FileMessage {
@@ -318,30 +317,31 @@ mod tests {
 
     #[test]
     fn a_replayed_part_never_takes_progress_back() {
-        let mut file = state(Some(10));
+        let mut file = state(Some(8 * MIB));
         file.begin();
-        file.plan(6, 2);
-        file.receive(6);
-        file.attempt(1, 6, 1);
-        file.send(1, 5);
+        file.receive(5 * MIB);
+        file.attempt(1, 5 * MIB, 1);
+        file.send(1, 4 * MIB);
         assert_eq!(tell(&mut file).progress, 50);
         file.retry(1);
-        file.attempt(1, 6, 2);
+        file.attempt(1, 5 * MIB, 2);
         let retried = tell(&mut file);
-        assert_eq!((retried.sent, retried.retries, retried.part_states.as_deref()), (5, 1, Some("40")));
-        file.send(1, 2);
-        assert_eq!(tell(&mut file).sent, 5);
-        file.send(1, 6);
+        assert_eq!((retried.sent, retried.retries, retried.part_states.as_deref()), (4 * MIB, 1, Some("40")));
+        file.send(1, 2 * MIB);
+        assert_eq!(tell(&mut file).sent, 4 * MIB);
+        file.send(1, 5 * MIB);
         assert_eq!(tell(&mut file).part_states.as_deref(), Some("20"));
         file.store(1);
         let stored = tell(&mut file);
-        assert_eq!((stored.stored, stored.sent, stored.part_states.as_deref()), (6, 6, Some("30")));
+        assert_eq!(
+            (stored.stored, stored.sent, stored.part_states.as_deref()),
+            (5 * MIB, 5 * MIB, Some("30"))
+        );
     }
 
     #[test]
     fn a_hundred_percent_comes_only_with_completion() {
         let mut file = state(Some(3));
-        file.plan(3, 1);
         file.receive(3);
         file.attempt(1, 3, 1);
         file.send(1, 3);
@@ -358,12 +358,11 @@ mod tests {
 
     #[test]
     fn the_old_words_name_the_lowest_part_that_is_not_stored() {
-        let mut file = state(Some(15));
-        file.plan(5, 3);
-        file.receive(15);
+        let mut file = state(Some(15 * MIB));
+        file.receive(15 * MIB);
         assert_eq!(tell(&mut file).message, "Processing part 1 buffered data");
         for part in 1..=3 {
-            file.attempt(part, 5, 1);
+            file.attempt(part, 5 * MIB, 1);
         }
         file.store(2);
         assert_eq!(tell(&mut file).message, "Processing part 1 buffered data");
@@ -377,14 +376,23 @@ mod tests {
         file.receive(7);
         let message = tell(&mut file);
         assert_eq!((message.total, message.progress, message.part_states.as_deref()), (None, 0, Some("")));
-        file.arrive();
-        assert_eq!(tell(&mut file).total, Some(7));
+        file.arrive(PartPlan::new(7, 5 * MIB));
+        let message = tell(&mut file);
+        assert_eq!(
+            (message.total, message.parts, message.part_states.as_deref()),
+            (Some(7), Some(1), Some("0"))
+        );
     }
 
     #[test]
     fn waiting_says_for_whom() {
         let waits = Arc::new(AtomicBool::new(true));
-        let mut file = FileState::new(FileType::MsaImgs, Some(9), Instant::now(), Arc::clone(&waits));
+        let mut file = FileState::new(
+            FileType::MsaImgs,
+            Some(PartPlan::new(9, MIB)),
+            Instant::now(),
+            Arc::clone(&waits),
+        );
         let later = Instant::now() + AFTER + AFTER;
         assert_eq!(file.waiting(later, AFTER), None, "its part of the form has not begun");
         file.begin();

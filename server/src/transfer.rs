@@ -237,12 +237,8 @@ impl Intake {
     pub fn arrive(mut self) -> Result<Delivery, Failure> {
         let road = self.road.take().ok_or(Failure::Internal)?;
         let content = Content { size: self.received, crc: self.checksum.finalize() };
-        self.progress.publish(|file| {
-            file.arrive();
-            if road.plan.is_none() {
-                self.publish_plan(file);
-            }
-        });
+        let plan = PartPlan::new(self.received, self.route.part_size);
+        self.progress.publish(|file| file.arrive(plan));
         // A delivery that is gone tells why when it is awaited.
         let _ = road.arrived.send(content);
         Ok(road.delivery)
@@ -254,20 +250,10 @@ impl Intake {
         self.road.take().map(|road| road.delivery)
     }
 
-    fn publish_plan(&self, file: &mut crate::snapshot::FileState) {
-        let plan = if self.received < MIN_PART_SIZE {
-            (self.received, 1)
-        } else {
-            (self.route.part_size, self.received.div_ceil(self.route.part_size))
-        };
-        file.plan(plan.0, u32::try_from(plan.1).unwrap_or(u32::MAX));
-    }
-
     /// A file of known size goes on its way as soon as its type is known.
     async fn start_known(&mut self) -> Result<(), Failure> {
         let Some(total) = self.declared else { return Ok(()) };
         let plan = PartPlan::new(total, self.route.part_size);
-        self.progress.publish(|file| file.plan(plan.part_size(), plan.parts()));
         self.open_road(Some(plan))?;
         for piece in std::mem::take(&mut self.held) {
             self.send_piece(piece).await?;

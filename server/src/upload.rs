@@ -17,6 +17,7 @@ use crate::config::{Clocks, Limits, MAX_PARTS};
 use crate::error::Failure;
 use crate::form::{BodyStream, FileHead, Form, Patience, RequestBody};
 use crate::ids::ClientId;
+use crate::parts::PartPlan;
 use crate::progress::{FileProgress, Hub, UploadProgress};
 use crate::s3::{Bucket, NotStored};
 use crate::transfer::{Delivery, FirstFailure, Intake, Route};
@@ -139,7 +140,7 @@ impl Uploads {
         let sizes = FileType::ALL.map(|file_type| declared_size(headers, file_type));
         for (file_type, size) in FileType::ALL.into_iter().zip(sizes) {
             if let Ok(Some(size)) = size {
-                upload.declare(file_type, size);
+                upload.declare(file_type, size, self.limits.part_size.as_u64());
             }
         }
         let refused = client_id_failure.map_or(Ok(()), Err).and_then(|()| self.check(headers, sizes));
@@ -262,8 +263,8 @@ struct Upload {
 type Ended = (Option<FileType>, Failure);
 
 impl Upload {
-    fn declare(&mut self, file_type: FileType, size: u64) {
-        let progress = self.progress.file(file_type, Some(size));
+    fn declare(&mut self, file_type: FileType, size: u64, part_size: u64) {
+        let progress = self.progress.file(file_type, Some(PartPlan::new(size, part_size)));
         self.files.push(UploadFile {
             file_type,
             declared: Some(size),
