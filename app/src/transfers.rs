@@ -238,6 +238,8 @@ impl Row {
         let mut state = self.last(file_type);
         state.status = Status::Completed;
         state.progress = 100;
+        // When it ended only the socket would know.
+        state.at_ms = 0;
         state.total = Some(self.size);
         state.received = self.size;
         state.sent = self.size;

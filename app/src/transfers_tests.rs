@@ -176,6 +176,7 @@ fn an_answer_ends_what_the_socket_did_not() {
     let state = row.message.as_ref().unwrap();
     assert_eq!((state.received, state.sent, state.stored), (TOTAL, TOTAL, TOTAL));
     assert_eq!(row.key(), Some("supporting_documents/x.pdf"));
+    assert_eq!(caption(row).headline, "Stored \u{2013} 24.1 MB", "the time of an old message is not said");
     assert_eq!(transfers.percent(), 100);
     assert!(!transfers.fold(completed(99)), "the terminal message comes too late to matter");
 }
