@@ -40,6 +40,14 @@ async fn both_bars_follow_the_store() {
     let answer = Form::both(&document, &image).client_id("truth").post(fixture.server).await.stored();
     let heard = watcher.close().await;
     for (file, content, stored) in [(DocsFile, &document, 0), (MsaImgs, &image, 1)] {
+        if std::env::var_os("DUMP").is_some() {
+            let line = fixture.store.timeline(file);
+            for s in heard.iter().filter(|h| h.message.file_type == file) {
+                let n = line.partition_point(|m| m.at_ms <= s.at_ms);
+                let m = n.checked_sub(1).map(|i| (line[i].bytes, line[i].open));
+                println!("DUMP {file:?} {:.0} received {} sent {} stored {} store {m:?} at {}", s.at_ms - heard[0].at_ms, s.message.received, s.message.sent, s.message.stored, s.message.at_ms);
+            }
+        }
         assert_true(bar_name(file), &seen(&heard, file), &fixture.store.timeline(file));
         fixture.take_stored(&answer.files[stored], content).await;
     }
@@ -52,13 +60,13 @@ async fn a_hundred_only_after_the_store_confirmed() {
     let _alone = ALONE.lock().await;
     let fixture = Fixture::start().await;
     let (document, image) = (sample::pdf(12 * MIB), sample::jpeg(2 * MIB));
-    for (form, content, op) in [
-        (Form::document(&document), &document, support::store::Op::Complete),
-        (Form::image(&image), &image, support::store::Op::Put),
+    for (id, form, content, op) in [
+        ("hundred-1", Form::document(&document), &document, support::store::Op::Complete),
+        ("hundred-2", Form::image(&image), &image, support::store::Op::Put),
     ] {
         let gate = fixture.store.on(op).holds_after();
-        let mut watcher = Watcher::new(fixture.server, "hundred").await;
-        let form = form.client_id("hundred");
+        let mut watcher = Watcher::new(fixture.server, id).await;
+        let form = form.client_id(id);
         let server = fixture.server;
         let posting = tokio::spawn(async move { form.post(server).await });
         let total = content.len() as u64;

@@ -98,7 +98,7 @@ async fn b10_one_byte_over_the_limit() {
     for (form, file) in [(Form::document(&document), DocsFile), (Form::image(&image), MsaImgs)] {
         let refusal = Refusal::of(&fixture, format!("{file:?} declared too large"), 413, "too_large");
         refusal.ends(file).leaves_nothing(form.clone()).await;
-        let refusal = Refusal::of(&fixture, format!("{file:?} too large"), 413, "size_exceeded");
+        let refusal = Refusal::of(&fixture, format!("{file:?} too large"), 413, "too_large");
         refusal.ends(file).leaves_nothing(form.without_sizes()).await;
     }
     fixture.finish().await;

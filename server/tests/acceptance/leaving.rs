@@ -63,7 +63,7 @@ async fn a_file_that_arrived_is_finished_though_the_client_leaves() {
         let form = Form::both(&content, &sample::jpeg(MIB)).client_id(&id);
         let body = form.body();
         let last = if size < 5 * MIB { Op::Put } else { Op::Complete };
-        let gate = fixture.store.on(last).holds_before();
+        let gate = fixture.store.on(last).of(DocsFile).holds_before();
         let mut client = RawConnection::connect(fixture.server).await;
         client.write(&form.head(body.len())).await;
         client.write(&body[..form.offset(1, 600 * KIB)]).await;

@@ -127,10 +127,12 @@ async fn d19_parts_end_before_the_abort() {
         gate.cancel();
     };
     tokio::join!(refusal.post(form), refused_while_part_one_waits);
+    // That a part ends with its connection the store may notice late: then it must be asked what it still holds.
     let abort = fixture.store.called(Op::Abort, 1).await;
+    let is_asked = fixture.store.calls_of(Op::ListParts).iter().any(|call| call.at > abort.at);
     for part in fixture.store.calls_of(Op::UploadPart) {
-        let ended = part.ended().unwrap_or_else(|| panic!("part {:?} still runs", part.part));
-        assert!(ended <= abort.at, "part {:?} ended before Abort was called", part.part);
+        let is_before = part.ended().is_some_and(|ended| ended <= abort.at);
+        assert!(is_before || is_asked, "part {:?} may outlive the Abort\n{}", part.part, fixture.store.log());
     }
     fixture.store.forget_rules();
     fixture.nothing_stored().await;

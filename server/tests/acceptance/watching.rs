@@ -122,6 +122,35 @@ async fn after_the_end_only_the_new_socket_hears_of_it() {
     fixture.finish().await;
 }
 
+/// From 5 MiB on even a single part is a multipart upload, and its words are those of a last part.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_part_of_a_multipart_upload_is_its_final_part() {
+    let fixture = Fixture::start().await;
+    for (size, op, words) in [
+        (5 * MIB, Op::Complete, "Processing final part buffered data"),
+        (5 * MIB - 1, Op::Put, "Processing buffered data"),
+    ] {
+        let id = format!("one-part-{size}");
+        let gate = fixture.store.on(op).holds_after();
+        let content = sample::pdf(size);
+        let mut watcher = Watcher::new(fixture.server, &id).await;
+        let form = Form::document(&content).client_id(&id);
+        let server = fixture.server;
+        let posting = tokio::spawn(async move { form.post(server).await });
+        let message = watcher
+            .until("processing", |heard| {
+                let mut messages = heard.iter().map(|heard| &heard.message);
+                messages.find(|m| m.status == Status::Processing).cloned()
+            })
+            .await;
+        assert_eq!(message.message, words);
+        gate.cancel();
+        fixture.take_stored(&posting.await.unwrap().stored_one(), &content).await;
+        drop(watcher);
+    }
+    fixture.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e04_two_uploads_at_once_with_one_id() {
     let fixture = Fixture::start().await;

@@ -153,9 +153,18 @@ pub(super) enum Act {
 struct Rule {
     op: Op,
     part: Option<u32>,
+    file: Option<FileType>,
     turns: RangeInclusive<u64>,
     seen: u64,
     act: Act,
+}
+
+impl Rule {
+    fn fits(&self, call: &Call) -> bool {
+        self.op == call.op
+            && (self.part.is_none() || self.part == call.part)
+            && (self.file.is_none() || self.file == call.file())
+    }
 }
 
 /// A point of the store's byte counter for one file.
@@ -222,7 +231,7 @@ impl ScriptedStore {
     /// A new rule for an operation: every call, until it is narrowed.
     #[must_use = "a rule without an act does nothing"]
     pub fn on(&self, op: Op) -> RuleBuilder<'_> {
-        RuleBuilder { store: self, op, part: None, turns: 1..=u64::MAX }
+        RuleBuilder { store: self, op, part: None, file: None, turns: 1..=u64::MAX }
     }
 
     /// Forgets the script; the log stays.
@@ -324,6 +333,7 @@ pub struct RuleBuilder<'a> {
     store: &'a ScriptedStore,
     op: Op,
     part: Option<u32>,
+    file: Option<FileType>,
     turns: RangeInclusive<u64>,
 }
 
@@ -332,6 +342,13 @@ impl RuleBuilder<'_> {
     #[must_use]
     pub fn part(mut self, part: u32) -> Self {
         self.part = Some(part);
+        self
+    }
+
+    /// Only for this one of the two files.
+    #[must_use]
+    pub fn of(mut self, file: FileType) -> Self {
+        self.file = Some(file);
         self
     }
 
@@ -410,8 +427,9 @@ impl RuleBuilder<'_> {
     }
 
     fn add(self, act: Act) {
-        let rule = Rule { op: self.op, part: self.part, turns: self.turns, seen: 0, act };
-        self.store.shared.state.lock().unwrap().rules.push(rule);
+        let Self { store, op, part, file, turns } = self;
+        let rule = Rule { op, part, file, turns, seen: 0, act };
+        store.shared.state.lock().unwrap().rules.push(rule);
     }
 }
 
@@ -433,7 +451,7 @@ impl Shared {
         }
         let mut due = None;
         for rule in &mut state.rules {
-            if rule.op == call.op && (rule.part.is_none() || rule.part == call.part) {
+            if rule.fits(call) {
                 rule.seen += 1;
                 if due.is_none() && rule.turns.contains(&rule.seen) {
                     due = Some(rule.act.clone());
