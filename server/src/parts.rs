@@ -102,6 +102,7 @@ struct State {
     /// Only the newest attempt's body yields.
     attempt: u32,
     yielded: u64,
+    given_whole: bool,
     reader: Option<Waker>,
 }
 
@@ -140,6 +141,7 @@ impl Part {
             failed: None,
             attempt: 0,
             yielded: 0,
+            given_whole: false,
             reader: None,
         };
         let shared = Shared {
@@ -233,6 +235,12 @@ impl Part {
     #[must_use]
     pub fn can_replay(&self) -> bool {
         self.lock().dropped_bytes == 0
+    }
+
+    /// Whether any attempt was given the last byte: only then can a store have the part whole.
+    #[must_use]
+    pub fn was_given_whole(&self) -> bool {
+        self.lock().given_whole
     }
 
     /// Bytes that may be sent now: those that arrived, less the gate's last one.
@@ -354,6 +362,7 @@ impl Body for PartBody {
             this.offset += take;
         }
         state.yielded = this.position;
+        state.given_whole |= this.position == this.part.len();
         if !state.keeps_replay {
             state.drop_pieces_before(this.position);
         }
@@ -421,9 +430,10 @@ mod tests {
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "ab");
         assert!(futures_util::poll!(body.frame()).is_pending());
         assert_eq!(part.sendable(), 2);
+        assert!(!part.was_given_whole());
         part.open_gate();
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "c");
-        assert!(body.is_end_stream());
+        assert!(body.is_end_stream() && part.was_given_whole());
         assert!(body.frame().await.is_none() && body.frame().await.is_none());
     }
 

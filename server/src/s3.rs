@@ -205,29 +205,26 @@ impl Bucket {
             .set_checksum_algorithm(self.checksum_algorithm())
             .set_checksum_type(self.checksums.then_some(ChecksumType::FullObject));
         let created =
-            create.send().await.map_err(|error| Fault::read("CreateMultipartUpload", &error).failure)?;
-        let id = created.upload_id.ok_or(Failure::StorageRejected)?;
+            create.send().await.map_err(|error| Fault::read("CreateMultipartUpload", &error).failure);
+        let created = created.map_err(|failure| match failure {
+            // No byte was sent yet: nothing of the file was rejected (FAULTS.md, D17).
+            Failure::StorageRejected => Failure::StorageUnreachable,
+            failure => failure,
+        })?;
+        let id = created.upload_id.ok_or(Failure::StorageUnreachable)?;
         Ok(Multipart { bucket: self.clone(), key: object.key.clone(), id })
     }
 
-    /// Finds out what became of an object whose last call failed with `failure`, and checks it if it is there.
+    /// Asks the store what became of an object, and checks it if it is there.
     ///
     /// # Errors
-    /// `failure` when the object is not there, `integrity` when it is not what was sent.
+    /// `failure` when the object is not there; `integrity` when it is not what was sent, and deleted.
     pub async fn settle(&self, key: &str, content: &Content, failure: Failure) -> Result<Stored, NotStored> {
         match self.head(key).await {
             Ok(Some(head)) => self.compare(key, content, head).await,
             Ok(None) => Err(NotStored::Failed(failure)),
             Err(_) => Err(NotStored::Unknown),
         }
-    }
-
-    /// Checks an object that the store has just confirmed.
-    ///
-    /// # Errors
-    /// `integrity` when it is not what was sent; it is deleted then.
-    pub async fn verify(&self, key: &str, content: &Content) -> Result<Stored, NotStored> {
-        self.settle(key, content, Failure::Integrity).await
     }
 
     async fn compare(&self, key: &str, content: &Content, head: Head) -> Result<Stored, NotStored> {
@@ -358,13 +355,12 @@ impl Multipart {
         content: &Content,
     ) -> Result<Stored, NotStored> {
         parts.sort_by_key(|part| part.number);
-        match self.send_complete(parts, content).await {
-            Ok(()) => self.bucket.verify(&self.key, content).await,
-            // A lost answer looks like a failure: the store knows better.
-            Err(fault) => match self.bucket.settle(&self.key, content, fault.failure).await {
-                Err(NotStored::Failed(failure)) => self.abort_after_complete(failure, content).await,
-                settled => settled,
-            },
+        let completed = self.send_complete(parts, content).await;
+        let failure = completed.err().map_or(Failure::StorageRejected, |fault| fault.failure);
+        // A lost answer looks like a failure, and a false one like success: the store knows better.
+        match self.bucket.settle(&self.key, content, failure).await {
+            Err(NotStored::Failed(failure)) => self.abort_after_complete(failure, content).await,
+            settled => settled,
         }
     }
 
@@ -401,7 +397,10 @@ impl Multipart {
             .multipart_upload(list)
             .customize()
             .config_override(config::Builder::new().timeout_config(timeouts.build()));
-        complete.send().await.map(drop).map_err(|error| Fault::read("CompleteMultipartUpload", &error))
+        let completed = complete.send().await;
+        let completed = completed.map_err(|error| Fault::read("CompleteMultipartUpload", &error))?;
+        // The SDK takes any 200 for success; the store's own answer names the object.
+        completed.e_tag.map(drop).ok_or(Fault::ended(Failure::StorageRejected))
     }
 
     /// Ends the upload and what it left in the store. Its parts must no longer be on their way.

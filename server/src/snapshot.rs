@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use app::wire::{ActivePart, FileMessage, FileType, MAX_PART_STATES, PartState, Status, Waiting};
 
+use crate::config::MIN_PART_SIZE;
 use crate::error::Failure;
 use crate::parts::PartPlan;
 
@@ -261,18 +262,18 @@ impl FileState {
             Status::Completed => "Completed!".to_owned(),
             Status::Error => self.failure.unwrap_or(Failure::Internal).sentence().to_owned(),
             Status::Processing => match self.parts {
-                Some(parts) if parts > 1 || self.part_size != self.total => self.part_words(parts),
+                Some(parts) if self.total >= Some(MIN_PART_SIZE) => self.part_words(parts),
                 _ => "Processing buffered data".to_owned(),
             },
         }
     }
 
     fn part_words(&self, parts: u32) -> String {
-        if self.parts_stored + 1 >= parts {
-            return "Processing final part buffered data".to_owned();
+        let lowest = self.states.iter().position(|state| *state != PartState::Stored);
+        match lowest.and_then(|index| u32::try_from(index + 1).ok()) {
+            Some(lowest) if lowest < parts => format!("Processing part {lowest} buffered data"),
+            _ => "Processing final part buffered data".to_owned(),
         }
-        let lowest = self.states.iter().position(|state| *state != PartState::Stored).unwrap_or(0) + 1;
-        format!("Processing part {lowest} buffered data")
     }
 
     fn set_state(&mut self, number: u32, state: PartState) {

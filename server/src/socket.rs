@@ -78,7 +78,8 @@ async fn run(socket: &mut WebSocket, watcher: &mut Watcher, context: &SocketCont
                 Message::Ping(Vec::new().into())
             }
             incoming = socket.next() => match incoming {
-                None | Some(Err(_)) | Some(Ok(Message::Close(_))) => return End::Gone,
+                None | Some(Ok(Message::Close(_))) => return End::Gone,
+                Some(Err(error)) => return broken(error),
                 Some(Ok(message)) => match heard(&context.hub, &message) {
                     Ok(()) => { unanswered = 0; continue }
                     Err(end) => return end,
@@ -89,6 +90,17 @@ async fn run(socket: &mut WebSocket, watcher: &mut Watcher, context: &SocketCont
             Ok(Ok(())) => {}
             _ => return End::Gone,
         }
+    }
+}
+
+/// What a peer that does not keep to RFC 6455, or to our limits, is told.
+fn broken(error: axum::Error) -> End {
+    use tungstenite::Error;
+    match error.into_inner().downcast_ref::<Error>() {
+        Some(Error::Capacity(_)) => End::Close(close_code::SIZE, "too long"),
+        Some(Error::Utf8(_)) => End::Close(close_code::INVALID, "not UTF-8"),
+        Some(Error::Protocol(_)) => End::Close(close_code::PROTOCOL, "not a WebSocket frame"),
+        _ => End::Gone,
     }
 }
 

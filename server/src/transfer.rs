@@ -449,13 +449,15 @@ impl Carrier {
             }
         };
         let content = opened.map_err(NotStored::Failed)?;
-        let stored = match put {
+        let failure = match put {
             Ok(()) => {
                 self.acknowledge(&part);
-                self.bucket.verify(&self.object.key, &content).await?
+                Failure::StorageRejected
             }
-            Err(failure) => self.bucket.settle(&self.object.key, &content, failure).await?,
+            Err(failure) if !part.was_given_whole() => return Err(NotStored::Failed(failure)),
+            Err(failure) => failure,
         };
+        let stored = self.bucket.settle(&self.object.key, &content, failure).await?;
         Ok(self.complete(content, stored))
     }
 

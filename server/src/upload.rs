@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use app::wire::{FileOutcome, FileType, Outcome, Problem, UploadAnswer};
+use futures_util::future::join_all;
 use http::{HeaderMap, header};
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
@@ -351,14 +352,10 @@ impl Upload {
     async fn settle(&mut self, ended: Result<(), Ended>) -> Answer {
         let first = ended.err();
         self.files.sort_by_key(|file| file.place.unwrap_or(usize::MAX));
-        let (mut outcomes, mut failed) = (Vec::new(), None);
-        for file in self.files.drain(..) {
-            let (outcome, failure) = file.settle(first).await;
-            outcomes.push(outcome);
-            if let Some(failure) = failure {
-                failed.get_or_insert(failure);
-            }
-        }
+        // All at once: one file's end does not wait for another's.
+        let ends = join_all(self.files.drain(..).map(|file| file.settle(first))).await;
+        let (outcomes, failures): (Vec<_>, Vec<_>) = ends.into_iter().unzip();
+        let failed = failures.into_iter().flatten().next();
         let upload_id = self.progress.id().to_string();
         match failed.or(first) {
             None => Ok(UploadAnswer { upload_id, files: outcomes }),

@@ -45,7 +45,14 @@ async fn both_bars_follow_the_store() {
             for s in heard.iter().filter(|h| h.message.file_type == file) {
                 let n = line.partition_point(|m| m.at_ms <= s.at_ms);
                 let m = n.checked_sub(1).map(|i| (line[i].bytes, line[i].open));
-                println!("DUMP {file:?} {:.0} received {} sent {} stored {} store {m:?} at {}", s.at_ms - heard[0].at_ms, s.message.received, s.message.sent, s.message.stored, s.message.at_ms);
+                println!(
+                    "DUMP {file:?} {:.0} received {} sent {} stored {} store {m:?} at {}",
+                    s.at_ms - heard[0].at_ms,
+                    s.message.received,
+                    s.message.sent,
+                    s.message.stored,
+                    s.message.at_ms
+                );
             }
         }
         assert_true(bar_name(file), &seen(&heard, file), &fixture.store.timeline(file));
