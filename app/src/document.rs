@@ -130,6 +130,7 @@ fn head(title: &'static str, css: &str) -> AnyView {
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <meta name="color-scheme" content="light dark" />
         <title>{title}</title>
+        <link rel="icon" href="/favicon.svg" r#type="image/svg+xml" />
         <link rel="stylesheet" href=css.to_owned() />
     }
     .into_any()

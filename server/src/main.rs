@@ -51,7 +51,7 @@ async fn stop_on_signal(shutdown: CancellationToken) {
 }
 
 fn start_log(format: Option<LogFormat>) {
-    let default = "info,s3s=warn,aws_config=warn,aws_smithy_runtime=warn";
+    let default = "info,s3s=off,aws_config=warn,aws_smithy_runtime=warn";
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let terminal = if std::io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
