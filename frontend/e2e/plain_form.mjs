@@ -1,9 +1,10 @@
 // Posts the page's own form with JavaScript off and prints the words of the page that answers.
 // Run: node plain_form.mjs HOST:PORT PDF JPEG
-import { open } from "./browser.mjs";
+import { launch } from "./chromium.mjs";
 
 const [host, document, image] = process.argv.slice(2);
-const { browser, page } = await open({ javaScriptEnabled: false });
+const browser = await launch();
+const page = await browser.newPage({ javaScriptEnabled: false });
 await page.goto(`http://${host}/`);
 await page.setInputFiles("input[name=docs_field]", document);
 await page.setInputFiles("input[name=msa_imgs]", image);

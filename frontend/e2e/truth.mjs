@@ -1,9 +1,15 @@
 // Uploads two files in Chromium and prints every state that was painted, with its time.
 // Run: node truth.mjs HOST:PORT PDF JPEG
-import { open } from "./browser.mjs";
+import { launch } from "./chromium.mjs";
 
 const [host, document, image] = process.argv.slice(2);
-const { browser, page, complaints } = await open();
+const browser = await launch();
+const page = await browser.newPage();
+const complaints = [];
+page.on("pageerror", (error) => complaints.push(String(error)));
+page.on("console", (message) => {
+  if (message.type() === "error") complaints.push(`${message.text()} ${message.location().url}`);
+});
 
 await page.addInitScript(() => {
   window.painted = [];
@@ -31,6 +37,7 @@ await page.addInitScript(() => {
 });
 
 await page.goto(`http://${host}/`);
+await page.waitForSelector("main[data-awake]");
 await page.setInputFiles("input[name=docs_field]", document);
 await page.setInputFiles("input[name=msa_imgs]", image);
 await page.locator("button[type=submit]:enabled").click();

@@ -47,7 +47,7 @@ async fn d01_the_last_part_fails_once() {
     fixture.finish().await;
 }
 
-/// The store answers before it has read the body, and closes.
+/// The store answers before it has read the body.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn d02_slow_down_twice() {
     let fixture = Fixture::start().await;

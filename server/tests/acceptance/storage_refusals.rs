@@ -57,7 +57,8 @@ async fn d13_an_answer_to_complete_that_is_no_xml() {
     let cut = "<?xml version=\"1.0\"?><CompleteMultipartUploadResult><ETag>\"a";
     let bomb = "<?xml version=\"1.0\"?><!DOCTYPE x [<!ENTITY a \"aaaaaaaaaa\"><!ENTITY b \"&a;&a;&a;&a;&a;\">]>\
                 <CompleteMultipartUploadResult><ETag>&b;</ETag></CompleteMultipartUploadResult>";
-    for body in ["", cut, &" ".repeat(10 * MIB), bomb] {
+    for (name, body) in [("empty", ""), ("cut", cut), ("10 MiB", &" ".repeat(10 * MIB)), ("entities", bomb)] {
+        println!("{name}");
         fixture.store.on(Op::Complete).answers(200, body);
         refused(&fixture, DocsFile, 6 * MIB, 502, "storage_rejected").await;
     }

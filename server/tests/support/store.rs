@@ -210,7 +210,7 @@ impl ScriptedStore {
         Self::start_with(dir, None).await
     }
 
-    /// The same with the kernel's receive buffer of each connection set (bytes; Linux doubles it).
+    /// The same with the kernel's receive buffer of each connection set, in bytes as the kernel counts them.
     pub async fn start_with(dir: &Path, receive_buffer: Option<usize>) -> Self {
         let service = store_wire::open(dir).await;
         let shared = Arc::new(Shared {
@@ -375,7 +375,7 @@ impl RuleBuilder<'_> {
         self.add(Act::Answer { status, body: error_xml(code), early: false });
     }
 
-    /// Answers with an S3 error before the body was read, and closes.
+    /// Answers with an S3 error before the body was read, and goes on reading it.
     pub fn fails_early(self, status: u16, code: &str) {
         self.add(Act::Answer { status, body: error_xml(code), early: true });
     }
@@ -526,7 +526,9 @@ fn listen(receive_buffer: Option<usize>) -> TcpListener {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     // Accepted sockets inherit it, and only so is it in force from the first byte.
     if let Some(bytes) = receive_buffer {
-        socket.set_recv_buffer_size(bytes).unwrap();
+        // Linux doubles what it is told (socket(7)).
+        socket.set_recv_buffer_size(bytes / 2).unwrap();
+        assert_eq!(socket.recv_buffer_size().unwrap(), bytes);
     }
     socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
     socket.listen(1024).unwrap();

@@ -170,7 +170,10 @@ async fn act_out(
     match act {
         None | Some(Act::CutBody { .. } | Act::StallBody { .. }) => act_on(request).await,
         Some(Act::Answer { status, body, early }) => {
-            if !early {
+            if early {
+                // Still read, or the kernel would answer the rest with a RST that takes the answer along.
+                tokio::spawn(drain(request.into_body()));
+            } else {
                 drain(request.into_body()).await;
             }
             answer(status, &body)
