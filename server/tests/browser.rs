@@ -6,13 +6,14 @@
 mod support;
 
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use app::wire::FileType::{self, DocsFile, MsaImgs};
 use serde::Deserialize;
 
 use support::fixture::{Dir, Fixture};
 use support::sample::{self, KIB, MIB};
+use support::store::{ACCESS_KEY, BUCKET, SECRET_KEY};
 use support::truth::{Seen, assert_true, bar_name};
 
 /// One state of a bar in the page.
@@ -59,6 +60,23 @@ async fn the_bars_in_the_page_follow_the_store() {
     assert_eq!(recording.complaints, Vec::<String>::new(), "the page and its console are content");
 }
 
+/// The page's own tests: choosing, refusing, dropping, cancelling, failing, trying again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_page_does_what_it_says() {
+    let fixture = Fixture::start().await;
+    let url = format!("http://{}", fixture.server);
+    let tested = tokio::task::spawn_blocking(move || {
+        let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("../frontend/e2e/page.test.mjs");
+        Command::new("node").arg("--test").arg(tests).env("BASE_URL", url).output().expect("node runs")
+    });
+    let tested = tested.await.unwrap();
+    let said = String::from_utf8_lossy(&tested.stdout);
+    assert!(tested.status.success(), "{said}");
+    assert!(said.contains("# pass 13"), "all of them ran: {said}");
+    fixture.take_all().await;
+    fixture.finish().await;
+}
+
 /// The same form without a script is a page that says what was stored.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e08_without_javascript_the_form_uploads() {
@@ -87,7 +105,7 @@ async fn run<T: for<'a> Deserialize<'a>>(
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../frontend/e2e").join(script);
     let server = fixture.server.to_string();
     let output = tokio::task::spawn_blocking(move || {
-        let mut node = std::process::Command::new("node");
+        let mut node = Command::new("node");
         node.arg(script).arg(server).arg(a).arg(b);
         node.stderr(Stdio::inherit()).output().expect("node runs")
     });
@@ -121,6 +139,30 @@ async fn take_both(fixture: &Fixture, document: &[u8], image: &[u8]) {
     let mut keys = fixture.bucket.keys().await;
     keys.sort();
     assert_eq!(keys.len(), 2, "{keys:?}");
+    for (key, content) in keys.iter().zip([image, document]) {
+        let (endpoint, key) = (format!("http://{}", fixture.store.plain), key.clone());
+        let read = tokio::task::spawn_blocking(move || read_by_rclone(&endpoint, &key)).await.unwrap();
+        assert!(read == content, "rclone reads the bytes that were sent");
+    }
     fixture.take(&keys[0], image).await;
     fixture.take(&keys[1], document).await;
+}
+
+/// Reads an object with an S3 client that nobody here has written.
+fn read_by_rclone(endpoint: &str, key: &str) -> Vec<u8> {
+    let settings = [
+        ("TYPE", "s3"),
+        ("PROVIDER", "Other"),
+        ("ENV_AUTH", "false"),
+        ("ACCESS_KEY_ID", ACCESS_KEY),
+        ("SECRET_ACCESS_KEY", SECRET_KEY),
+        ("REGION", "us-east-1"),
+        ("ENDPOINT", endpoint),
+    ];
+    let mut rclone = Command::new("rclone");
+    rclone.arg("--config=/dev/null").arg("cat").arg(format!("store:{BUCKET}/{key}"));
+    rclone.envs(settings.map(|(name, value)| (format!("RCLONE_CONFIG_STORE_{name}"), value)));
+    let read = rclone.stderr(Stdio::inherit()).output().expect("rclone runs");
+    assert!(read.status.success(), "rclone reads {key}");
+    read.stdout
 }

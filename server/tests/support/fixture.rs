@@ -59,7 +59,7 @@ impl Setup {
         self
     }
 
-    /// Sets the receive buffer of the store's connections, in bytes as the kernel counts them.
+    /// Sets SO_RCVBUF of the store's connections, in bytes.
     #[must_use]
     pub fn receive_buffer(mut self, bytes: usize) -> Self {
         self.receive_buffer = Some(bytes);
@@ -123,6 +123,13 @@ impl Fixture {
         assert_eq!(file.etag.as_deref().map(unquoted), object.etag.as_deref().map(unquoted));
         assert_eq!(file.code, None);
         object
+    }
+
+    /// Accounts for whatever is in the store.
+    pub async fn take_all(&self) {
+        for key in self.bucket.keys().await {
+            self.bucket.delete(&key).await;
+        }
     }
 
     /// Accounts for the one object in the store.
