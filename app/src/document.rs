@@ -42,7 +42,7 @@ pub fn page_html(config: &PageConfig) -> String {
 
 /// The page that answers a form posted without JavaScript.
 #[must_use]
-pub fn result_html(config: &PageConfig, answer: &Result<UploadAnswer, Problem>) -> String {
+pub fn result_html(config: &PageConfig, answer: &Result<UploadAnswer, Box<Problem>>) -> String {
     document_html(|| result_page(config.clone(), answer.clone()))
 }
 
@@ -89,7 +89,7 @@ pub fn shell(config: PageConfig) -> impl IntoView {
 }
 
 /// What was stored, file by file, or why not.
-pub fn result_page(config: PageConfig, answer: Result<UploadAnswer, Problem>) -> impl IntoView {
+pub fn result_page(config: PageConfig, answer: Result<UploadAnswer, Box<Problem>>) -> impl IntoView {
     let (problem, files) = match answer {
         Ok(answer) => (None, answer.files),
         Err(problem) => (Some(problem.clone()), problem.files),
@@ -100,7 +100,7 @@ pub fn result_page(config: PageConfig, answer: Result<UploadAnswer, Problem>) ->
         (true, _) => "It is stored",
         (false, _) => "Not everything is stored",
     };
-    let cards: Vec<_> = files.iter().map(|file| outcome_card(file, problem.as_ref())).collect();
+    let cards: Vec<_> = files.iter().map(|file| outcome_card(file, problem.as_deref())).collect();
     // A request that failed as a whole has no files to speak of.
     let whole = problem.filter(|_| files.is_empty()).map(|problem| {
         let reference = problem.upload_id.as_deref().unwrap_or_default();

@@ -123,7 +123,6 @@ impl AsRef<[u8]> for Paid {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -1,13 +1,13 @@
 //! The pages: the upload form with its client id, and the result for browsers without JavaScript.
 
 use app::PageConfig;
-use app::wire::{Problem, UploadAnswer};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
 
 use crate::assets::site_paths;
 use crate::config::Limits;
 use crate::ids::PageIds;
+use crate::upload::Answer;
 
 /// The session's cookie. `__Host-` would need https, which this server does not speak itself.
 const SESSION_COOKIE: &str = "brigade_session";
@@ -47,7 +47,7 @@ impl Pages {
 
     /// What became of a form that was posted without JavaScript.
     #[must_use]
-    pub fn result_page(&self, answer: &Result<UploadAnswer, Problem>) -> Response {
+    pub fn result_page(&self, answer: &Answer) -> Response {
         let status = answer.as_ref().map_or_else(
             |problem| StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             |_| StatusCode::OK,

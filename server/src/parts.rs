@@ -379,7 +379,6 @@ impl Body for PartBody {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use http_body_util::BodyExt;

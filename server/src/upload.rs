@@ -45,7 +45,7 @@ pub struct Uploads {
 }
 
 /// The answer to an upload.
-pub type Answer = Result<UploadAnswer, Problem>;
+pub type Answer = Result<UploadAnswer, Box<Problem>>;
 
 impl Uploads {
     #[must_use]
@@ -93,7 +93,7 @@ impl Uploads {
                     let settled = uploads.run(&admission, client, &headers, body.clone()).await;
                     (settled, Some(admission))
                 }
-                Err(failure) => (Err(failure.problem(None, None, Vec::new())), None),
+                Err(failure) => (Err(Box::new(failure.problem(None, None, Vec::new()))), None),
             };
             let refused = settled.is_err();
             // Nobody may be there to read it.
@@ -103,7 +103,8 @@ impl Uploads {
             }
             drop(admission);
         });
-        answered.await.unwrap_or_else(|_| Err(Failure::Internal.problem(None, None, Vec::new())))
+        let lost = |_| Err(Box::new(Failure::Internal.problem(None, None, Vec::new())));
+        answered.await.unwrap_or_else(lost)
     }
 
     fn admit(&self) -> Result<Admission, Failure> {
@@ -359,7 +360,9 @@ impl Upload {
         let upload_id = self.progress.id().to_string();
         match failed.or(first) {
             None => Ok(UploadAnswer { upload_id, files: outcomes }),
-            Some((file_type, failure)) => Err(failure.problem(file_type, Some(upload_id), outcomes)),
+            Some((file_type, failure)) => {
+                Err(Box::new(failure.problem(file_type, Some(upload_id), outcomes)))
+            }
         }
     }
 }

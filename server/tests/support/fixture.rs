@@ -261,7 +261,6 @@ pub struct Dir {
 
 impl Dir {
     #[must_use]
-    #[expect(clippy::new_without_default, reason = "it makes a directory")]
     pub fn new() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
