@@ -180,7 +180,7 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// The defaults, without looking at command line or environment.
+    /// What the server starts with when no flag is given.
     #[must_use]
     pub fn defaults() -> Self {
         Self::try_parse_from(["bucket-brigade"]).expect("every flag has a default")

@@ -118,18 +118,6 @@ pub enum Mismatch {
     Macros,
 }
 
-impl Mismatch {
-    /// The stable error code (FAULTS.md).
-    #[must_use]
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::WrongField => "wrong_field_type",
-            Self::TypeMismatch => "type_mismatch",
-            Self::Macros => "macros",
-        }
-    }
-}
-
 /// The first look at a file, in bytes: every signature of ours lies within. The same at any chunking, so that
 /// the verdict does not depend on how the bytes came.
 const FIRST_LOOK: usize = 64;

@@ -2,8 +2,8 @@
 //!
 //! The path, in the order of the modules: [`listener`] accepts, [`routes`] dispatches, [`upload`] runs one
 //! request to its one end, [`form`] takes the multipart form apart, [`kind`] looks at the bytes, [`parts`]
-//! cuts them, [`budget`] pays for them, [`transfer`] brings them to [`s3`], which speaks to the store over
-//! [`connector`]. What moves is told to [`progress`], and [`socket`] tells the watchers.
+//! cuts them, [`budget`] pays for them, [`transfer`] puts them on their way and [`delivery`] settles them with
+//! [`s3`], which speaks to the store over [`connector`]. What moves is told to [`progress`], and [`socket`] tells the watchers.
 //!
 //! Invariants: memory is bounded by the budget; of every multipart upload exactly one Complete or Abort takes
 //! effect; no half success; watchers cost nothing; `stored <= sent <= received <= total`, never falling; the
@@ -20,6 +20,7 @@ pub mod kind;
 pub mod parts;
 pub mod budget;
 pub mod transfer;
+pub mod delivery;
 pub mod s3;
 pub mod connector;
 pub mod snapshot;

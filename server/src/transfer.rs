@@ -1,34 +1,27 @@
-//! One file's way from the form into the store: looked at, cut into parts, sent as it arrives, settled once.
+//! The form's side of one file: its bytes are looked at, counted, paid for, and cut into parts as they arrive.
 //!
-//! [`Intake`] is the form's side; a task of its own delivers the parts. What connects them: a bounded
-//! channel of parts, the parts' own bytes, and the word that the file has arrived.
+//! What connects it with its [`delivery`](crate::delivery), a task of its own: a bounded channel of parts, the
+//! parts' bytes, and the word that the file has arrived.
 
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use app::wire::{FileOutcome, FileType, Outcome};
+use app::wire::FileType;
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::budget::{Allowance, Permit};
 use crate::config::{MAX_PARTS, MIN_PART_SIZE};
+use crate::delivery::{Carrier, Delivery, InFlight};
 use crate::error::Failure;
 use crate::form::FileHead;
 use crate::kind::{self, Inspector, MediaType, Mismatch, ObjectKey};
 use crate::parts::{PIECE, Part, PartPlan};
 use crate::progress::FileProgress;
-use crate::s3::{
-    AcknowledgedPart, Bucket, Content, Multipart, NotStored, Object, PartEvent, PartWatch, Stored,
-};
-
-/// Parts of one upload on their way at once: enough to hide the store's answer behind the next part.
-const PARTS_IN_FLIGHT: usize = 4;
+use crate::s3::{Bucket, Content, Object};
 
 /// What every file of an upload shares.
 #[derive(Clone)]
@@ -73,35 +66,6 @@ impl FirstFailure {
     }
 }
 
-/// A file in the store.
-#[derive(Clone, Debug)]
-pub struct Delivered {
-    key: String,
-    media: MediaType,
-    content: Content,
-    stored: Stored,
-}
-
-impl Delivered {
-    /// The file's entry in the answer.
-    #[must_use]
-    pub fn outcome(self, file_type: FileType) -> FileOutcome {
-        FileOutcome {
-            field: file_type.field().to_owned(),
-            outcome: Outcome::Stored,
-            code: None,
-            key: Some(self.key),
-            size: Some(self.content.size),
-            content_type: Some(self.media.mime().to_owned()),
-            etag: self.stored.etag,
-            checksum_crc64nvme: Some(self.content.checksum()),
-        }
-    }
-}
-
-/// The end of a delivery.
-pub type Delivery = JoinHandle<Result<Delivered, NotStored>>;
-
 /// Takes one file's bytes in, in order.
 ///
 /// # Cancellation
@@ -132,24 +96,6 @@ struct Road {
     next_number: u32,
     arrived: oneshot::Sender<Content>,
     delivery: Delivery,
-}
-
-/// Parts that were begun and are not acknowledged.
-#[derive(Clone, Default)]
-struct InFlight(Arc<Mutex<Vec<Part>>>);
-
-impl InFlight {
-    fn each(&self, act: impl Fn(&Part)) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(act);
-    }
-
-    fn add(&self, part: Part) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(part);
-    }
-
-    fn remove(&self, number: u32) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|part| part.number() != number);
-    }
 }
 
 impl Intake {
@@ -407,145 +353,5 @@ fn refusal(mismatch: Mismatch) -> Failure {
         Mismatch::WrongField => Failure::WrongFieldType,
         Mismatch::TypeMismatch => Failure::TypeMismatch,
         Mismatch::Macros => Failure::Macros,
-    }
-}
-
-/// Carries the parts of one file to the store, and settles.
-struct Carrier {
-    bucket: Bucket,
-    progress: FileProgress,
-    object: Object,
-    media: MediaType,
-    parts: InFlight,
-}
-
-impl Carrier {
-    /// One PutObject: its last byte waits until the file has arrived and nobody has ended the upload.
-    async fn put(
-        self,
-        mut incoming: mpsc::Receiver<Part>,
-        arrival: oneshot::Receiver<Content>,
-    ) -> Result<Delivered, NotStored> {
-        let part = incoming.recv().await.ok_or(NotStored::Failed(Failure::Internal))?;
-        let watch = self.watch(&part);
-        let opening = async {
-            let opened =
-                self.wait_for(arrival).await.and_then(|content| self.progress.commit().map(|()| content));
-            match opened {
-                Ok(_) => part.open_gate(),
-                Err(failure) => part.fail(failure),
-            }
-            opened
-        };
-        let putting = self.bucket.put(&self.object, &part, &watch);
-        tokio::pin!(putting, opening);
-        // A put that fails before the gate opens ends here; after that only the store knows.
-        let (opened, put) = tokio::select! {
-            biased;
-            opened = &mut opening => (opened, putting.await),
-            put = &mut putting => {
-                put.map_err(NotStored::Failed)?;
-                return Err(NotStored::Failed(Failure::StorageRejected));
-            }
-        };
-        let content = opened.map_err(NotStored::Failed)?;
-        let failure = match put {
-            Ok(()) => {
-                self.acknowledge(&part);
-                Failure::StorageRejected
-            }
-            Err(failure) if !part.was_given_whole() => return Err(NotStored::Failed(failure)),
-            Err(failure) => failure,
-        };
-        let stored = self.bucket.settle(&self.object.key, &content, failure).await?;
-        Ok(self.complete(content, stored))
-    }
-
-    /// A multipart upload: exactly one Complete or Abort.
-    async fn multipart(
-        self,
-        incoming: mpsc::Receiver<Part>,
-        arrival: oneshot::Receiver<Content>,
-    ) -> Result<Delivered, NotStored> {
-        let upload = self.bucket.create(&self.object).await.map_err(NotStored::Failed)?;
-        let sent = tokio::select! {
-            biased;
-            failure = self.progress.ended() => Err(failure),
-            sent = self.send_parts(&upload, incoming) => sent,
-        };
-        let ready = match sent {
-            Ok(parts) => self.wait_for(arrival).await.map(|content| (parts, content)),
-            Err(failure) => Err(failure),
-        };
-        match ready.and_then(|ready| self.progress.commit().map(|()| ready)) {
-            Ok((parts, content)) => {
-                let stored = upload.complete(parts, &content).await?;
-                Ok(self.complete(content, stored))
-            }
-            Err(failure) => {
-                self.parts.each(|part| part.fail(failure));
-                if let Err(abort) = upload.abort().await {
-                    tracing::warn!(code = abort.code(), "an upload could not be aborted; the sweeper will");
-                }
-                Err(NotStored::Failed(failure))
-            }
-        }
-    }
-
-    /// Sends parts as they are begun, a few at once. On return none is on its way.
-    async fn send_parts(
-        &self,
-        upload: &Multipart,
-        mut incoming: mpsc::Receiver<Part>,
-    ) -> Result<Vec<AcknowledgedPart>, Failure> {
-        let mut running = FuturesUnordered::new();
-        let mut done = Vec::new();
-        let mut more = true;
-        while more || !running.is_empty() {
-            tokio::select! {
-                part = incoming.recv(), if more && running.len() < PARTS_IN_FLIGHT => match part {
-                    Some(part) => running.push(async move {
-                        let acknowledged = upload.upload(&part, &self.watch(&part)).await?;
-                        self.acknowledge(&part);
-                        Ok::<_, Failure>(acknowledged)
-                    }),
-                    None => more = false,
-                },
-                Some(part) = running.next(), if !running.is_empty() => done.push(part?),
-            }
-        }
-        Ok(done)
-    }
-
-    /// The word that the file has arrived; anything else is its failure.
-    async fn wait_for(&self, arrival: oneshot::Receiver<Content>) -> Result<Content, Failure> {
-        tokio::select! {
-            biased;
-            failure = self.progress.ended() => Err(failure),
-            content = arrival => content.map_err(|_| Failure::ClientGone),
-        }
-    }
-
-    fn watch(&self, part: &Part) -> PartWatch {
-        let (progress, number, len) = (self.progress.clone(), part.number(), part.len());
-        Arc::new(move |event| {
-            progress.publish(|file| match event {
-                PartEvent::Attempt(attempt) => file.attempt(number, len, attempt),
-                PartEvent::Sent(bytes) => file.send(number, bytes),
-                PartEvent::Retrying => file.retry(number),
-            });
-        })
-    }
-
-    fn acknowledge(&self, part: &Part) {
-        part.forget();
-        self.parts.remove(part.number());
-        self.progress.publish(|file| file.store(part.number()));
-    }
-
-    fn complete(&self, content: Content, stored: Stored) -> Delivered {
-        let key = self.object.key.clone();
-        self.progress.publish(|file| file.complete(key.clone()));
-        Delivered { key, media: self.media, content, stored }
     }
 }

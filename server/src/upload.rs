@@ -15,13 +15,14 @@ use tokio_util::task::TaskTracker;
 
 use crate::budget::{Allowance, Budget};
 use crate::config::{Clocks, Limits, MAX_PARTS};
+use crate::delivery::Delivery;
 use crate::error::Failure;
 use crate::form::{BodyStream, FileHead, Form, Patience, RequestBody};
 use crate::ids::ClientId;
 use crate::parts::PartPlan;
 use crate::progress::{FileProgress, Hub, UploadProgress};
 use crate::s3::{Bucket, NotStored};
-use crate::transfer::{Delivery, FirstFailure, Intake, Route};
+use crate::transfer::{FirstFailure, Intake, Route};
 
 /// What a refused client may still send so that it reads the answer (FAULTS.md, limits).
 const DRAIN_LIMIT: usize = 32 * 1024 * 1024;
