@@ -156,6 +156,7 @@ pub fn advice(code: &str, outcome: Option<Outcome>, reference: &str) -> String {
         _ => "Nothing was stored. ",
     };
     let fix = match code {
+        _ if outcome == Some(Outcome::NotReceived) => "Try again.",
         "cancelled" => "",
         "storage_config" | "storage_full" => {
             return format!(

@@ -2,7 +2,7 @@
 //
 //   BASE_URL=http://127.0.0.1:3000 node screenshots.mjs FOLDER
 //
-// "uploading" and "failed" want a store that takes its time: both are met on the way.
+// The browser is slowed while it uploads, so that "uploading" is met against any store.
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Files, button, card, launch, open, state } from './chromium.mjs';
@@ -24,10 +24,16 @@ async function states(scheme, width) {
   await shot('refused');
   await page.setInputFiles('#docs_field', pdf);
   await shot('chosen');
+  const devtools = await page.context().newCDPSession(page);
+  const limit = (uploadThroughput) => devtools.send('Network.emulateNetworkConditions', {
+    offline: false, latency: 0, downloadThroughput: -1, uploadThroughput,
+  });
+  await limit(6_000_000);
   await button(page).click();
   // Far enough that stored, sent and empty parts are seen side by side.
   await page.waitForSelector('[data-file-type="docs_file"] .part[data-state="stored"] ~ .part[data-state="empty"]');
   await shot('uploading');
+  await limit(-1);
   await state(page, 'docs_file', 'stored');
   await state(page, 'msa_imgs', 'stored');
   await card(page, 'docs_file').locator('.key code').waitFor();

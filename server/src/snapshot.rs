@@ -16,6 +16,9 @@ use crate::parts::PartPlan;
 /// Most parts that a message lists as being sent.
 const MAX_ACTIVE: usize = 8;
 
+/// For a file that did not come: its failure's own sentence would blame the wrong one.
+const MISSED: &str = "Another file failed before this one came. Nothing of it was stored. Try again.";
+
 /// Everything that is known of one file of an upload.
 pub struct FileState {
     file_type: FileType,
@@ -23,6 +26,8 @@ pub struct FileState {
     ended: Option<Instant>,
     status: Status,
     failure: Option<Failure>,
+    /// The failure is another file's.
+    missed: bool,
     key: Option<String>,
     seq: u64,
     /// Rises with every change, so that a watcher knows whether it has told this state.
@@ -67,6 +72,7 @@ impl FileState {
             ended: None,
             status: Status::Buffering,
             failure: None,
+            missed: false,
             key: None,
             seq: 0,
             version: 1,
@@ -183,6 +189,12 @@ impl FileState {
         self.end();
     }
 
+    /// The file did not come, because another one failed; it ends with that one's failure.
+    pub fn miss(&mut self, failure: Failure) {
+        self.missed |= !self.is_terminal();
+        self.fail(failure);
+    }
+
     /// When this state turns into one that waits, if nothing moves until then.
     #[must_use]
     pub fn waits_at(&self, after: Duration) -> Option<Instant> {
@@ -260,6 +272,7 @@ impl FileState {
         match self.status {
             Status::Buffering => "Buffering data".to_owned(),
             Status::Completed => "Completed!".to_owned(),
+            Status::Error if self.missed => MISSED.to_owned(),
             Status::Error => self.failure.unwrap_or(Failure::Internal).sentence().to_owned(),
             Status::Processing => match self.parts {
                 Some(parts) if self.total >= Some(MIN_PART_SIZE) => self.part_words(parts),
@@ -354,6 +367,18 @@ mod tests {
         assert_eq!((done.progress, done.message.as_str()), (100, "Completed!"));
         file.fail(Failure::Internal);
         assert_eq!(tell(&mut file).status, Status::Completed);
+    }
+
+    #[test]
+    fn a_file_that_did_not_come_is_not_blamed() {
+        let mut file = state(Some(9));
+        file.miss(Failure::TypeMismatch);
+        let message = tell(&mut file);
+        assert_eq!((message.code.as_deref(), message.message.as_str()), (Some("type_mismatch"), MISSED));
+        let mut stored = state(Some(3));
+        stored.complete("k".to_owned());
+        stored.miss(Failure::TypeMismatch);
+        assert_eq!(stored.message("u", Instant::now(), AFTER).message, "Completed!");
     }
 
     #[test]

@@ -401,7 +401,10 @@ impl UploadFile {
                 (failure, if other_failed { Outcome::NotReceived } else { Outcome::Failed })
             }
         };
-        self.progress.publish(|state| state.fail(failure));
+        self.progress.publish(|state| match outcome {
+            Outcome::NotReceived => state.miss(failure),
+            _ => state.fail(failure),
+        });
         let entry = FileOutcome {
             field: file_type.field().to_owned(),
             outcome,

@@ -303,12 +303,7 @@ async fn a_client_that_stops_is_waited_for() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_retry_shows_and_takes_nothing_back() {
     let fixture = Fixture::start().await;
-    fixture
-        .store
-        .on(Op::UploadPart)
-        .part(2)
-        .once()
-        .cuts_body(3 * MIB as u64, crate::support::store::Cut::Reset);
+    fixture.store.on(Op::UploadPart).part(2).once().fails(500, "InternalError");
     let content = sample::pdf(16 * MIB);
     let mut watcher = Watcher::new(fixture.server, "retry").await;
     let answer = Form::document(&content).client_id("retry").post(fixture.server).await.stored();
