@@ -1,9 +1,10 @@
 //! One open connection, and the answer that is read from it.
 
+use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use aws_smithy_types::body::SdkBody;
@@ -14,11 +15,13 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_rustls::MaybeHttpsStream;
 use hyper_util::rt::TokioIo;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use socket2::SockRef;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
-use super::counted::Counted;
+use super::counted::{Counted, Room};
 use super::pool::Pool;
 use super::wire::{Framing, Meter};
 
@@ -71,11 +74,36 @@ impl Connection {
     }
 }
 
-fn keep_little_unsent(plaintext: &Plaintext) {
-    let socket = match plaintext {
+fn socket(plaintext: &Plaintext) -> &TcpStream {
+    match plaintext {
         MaybeHttpsStream::Http(tcp) => tcp.inner(),
         MaybeHttpsStream::Https(tls) => tls.inner().get_ref().0.inner().inner(),
-    };
+    }
+}
+
+impl Room for Plaintext {
+    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let socket = socket(self);
+        loop {
+            ready!(socket.poll_write_ready(cx))?;
+            // Answering WouldBlock makes tokio wait for the kernel's next word.
+            match socket.try_io(Interest::WRITABLE, || wants_more(socket)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                answer => return Poll::Ready(answer),
+            }
+        }
+    }
+}
+
+/// Whether less than TCP_NOTSENT_LOWAT lies unsent.
+fn wants_more(socket: &TcpStream) -> io::Result<()> {
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    let ready = poll(&mut [PollFd::new(socket, PollFlags::OUT)], Some(&now))?;
+    if ready > 0 { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
+}
+
+fn keep_little_unsent(plaintext: &Plaintext) {
+    let socket = socket(plaintext);
     #[cfg(any(target_os = "android", target_os = "linux"))]
     if let Err(error) = SockRef::from(socket).set_tcp_notsent_lowat(NOTSENT_LOWAT) {
         tracing::debug!(%error, "TCP_NOTSENT_LOWAT not set: the bars run further ahead");

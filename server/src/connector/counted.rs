@@ -12,27 +12,48 @@ use super::wire::Meter;
 
 /// Bytes handed to the stream at once while the store keeps up. Half of it costs twice the processor time.
 const LONG_STRIDE: usize = 32 * 1024;
-/// The same while it does not: the kernel cuts its segments from our writes, and a receiver of large ones opens
-/// its window by a quarter of a megabyte at a time, so that the count would stand still and jump (loopback,
-/// SO_RCVBUF 128 KiB, 400 KB/s a connection: 14 steps for 3 MiB at 32 KiB, 20 with this).
+/// The same until it has shown that it does.
 const SHORT_STRIDE: usize = 8 * 1024;
 /// A wait for room that says that the store sets the pace.
 const SLOW_WAIT: Duration = Duration::from_millis(5);
+/// Bytes taken without such a wait after which a store counts as fast: more than a receive buffer holds.
+const PROVEN: usize = 1024 * 1024;
 
-/// How much is written at once: little on a slow connection, more with every wait that was short.
+/// A stream over a socket that can tell whether the kernel wants more, which is sooner than it refuses more.
+pub(super) trait Room {
+    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// How much is written at once.
+///
+/// A write is appended to the last unsent segment whatever TCP_NOTSENT_LOWAT says, and a receiver that has seen
+/// segments of 64 KiB opens its window by 150 KiB or more at a time: on a slow store the count would stand still
+/// and jump. So until a store has proven fast, little is written, and only when the kernel asks for it.
+#[derive(Default)]
 struct Stride {
-    bytes: usize,
+    /// Bytes taken since the last slow wait.
+    taken: usize,
     waits_since: Option<Instant>,
 }
 
 impl Stride {
-    fn note<T>(&mut self, polled: &Poll<T>) {
-        if polled.is_pending() {
-            self.waits_since.get_or_insert_with(Instant::now);
-        } else if let Some(since) = self.waits_since.take() {
-            let slow = since.elapsed() > SLOW_WAIT;
-            self.bytes = if slow { SHORT_STRIDE } else { LONG_STRIDE.min(self.bytes * 2) };
+    const fn is_short(&self) -> bool {
+        self.taken < PROVEN
+    }
+
+    const fn bytes(&self) -> usize {
+        if self.is_short() { SHORT_STRIDE } else { LONG_STRIDE }
+    }
+
+    fn waits(&mut self) {
+        self.waits_since.get_or_insert_with(Instant::now);
+    }
+
+    fn takes(&mut self, bytes: usize) {
+        if self.waits_since.take().is_some_and(|since| since.elapsed() > SLOW_WAIT) {
+            self.taken = 0;
         }
+        self.taken = self.taken.saturating_add(bytes);
     }
 }
 
@@ -43,8 +64,8 @@ pub(super) struct Counted<S> {
 }
 
 impl<S> Counted<S> {
-    pub(super) const fn new(stream: S, meter: Arc<Mutex<Meter>>) -> Self {
-        Self { stream, meter, stride: Stride { bytes: LONG_STRIDE, waits_since: None } }
+    pub(super) fn new(stream: S, meter: Arc<Mutex<Meter>>) -> Self {
+        Self { stream, meter, stride: Stride::default() }
     }
 
     fn accepted<'a>(&self, slices: impl IntoIterator<Item = &'a [u8]>, count: usize) {
@@ -62,12 +83,29 @@ impl<S: Read + Unpin> Read for Counted<S> {
     }
 }
 
-impl<S: Write + Unpin> Write for Counted<S> {
+impl<S: Room + Unpin> Counted<S> {
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.stride.is_short() { self.stream.poll_room(cx) } else { Poll::Ready(Ok(())) }
+    }
+
+    fn noted(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match &polled {
+            Poll::Pending => self.stride.waits(),
+            Poll::Ready(result) => self.stride.takes(*result.as_ref().unwrap_or(&0)),
+        }
+        polled
+    }
+}
+
+impl<S: Write + Room + Unpin> Write for Counted<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let buf = &buf[..buf.len().min(self.stride.bytes)];
-        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.stride.note(&polled);
-        let count = ready!(polled)?;
+        let buf = &buf[..buf.len().min(self.stride.bytes())];
+        let polled = match self.poll_room(cx) {
+            Poll::Ready(Ok(())) => Pin::new(&mut self.stream).poll_write(cx, buf),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        };
+        let count = ready!(self.noted(polled))?;
         self.accepted([buf], count);
         Poll::Ready(Ok(count))
     }
@@ -77,15 +115,18 @@ impl<S: Write + Unpin> Write for Counted<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let bufs = &bufs[..fitting(bufs, self.stride.bytes)];
+        let bufs = &bufs[..fitting(bufs, self.stride.bytes())];
         if let [buf, ..] = bufs
-            && buf.len() > self.stride.bytes
+            && buf.len() > self.stride.bytes()
         {
             return self.poll_write(cx, buf);
         }
-        let polled = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.stride.note(&polled);
-        let count = ready!(polled)?;
+        let polled = match self.poll_room(cx) {
+            Poll::Ready(Ok(())) => Pin::new(&mut self.stream).poll_write_vectored(cx, bufs),
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Pending => Poll::Pending,
+        };
+        let count = ready!(self.noted(polled))?;
         self.accepted(bufs.iter().map(|buf| &**buf), count);
         Poll::Ready(Ok(count))
     }

@@ -59,7 +59,7 @@ impl Setup {
         self
     }
 
-    /// Sets the receive buffer of the store's connections, in bytes as the kernel counts them.
+    /// Sets SO_RCVBUF of the store's connections, in bytes.
     #[must_use]
     pub fn receive_buffer(mut self, bytes: usize) -> Self {
         self.receive_buffer = Some(bytes);
