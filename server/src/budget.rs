@@ -1,171 +1,517 @@
-//! The process-wide byte budget: take the permit, then hold the bytes.
+//! The process-wide byte budget: slabs of one pool. Take the permit, then hold the bytes.
 //!
-//! A permit is tied to the allocation it pays for ([`Permit::pay`]): it comes back when the last
-//! reference to those bytes goes, be it ours, the replay copy's or the HTTP client's queue's.
+//! A [`Slab`] is allocation and permit in one: both come back when the last reference to its bytes goes, be it
+//! the part's, the replay copy's or the HTTP client's queue's. So what is paid for is what is held.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Bytes every admitted upload owns, so that it always moves, however full the budget is.
-pub const WINDOW: u32 = 64 * 1024;
+/// Bytes of a slab, and so of the largest HTTP body frame: the store connection's queue is bounded by 16
+/// frames, and progress moves in steps of this size (FACTS.md 1.8).
+pub const SLAB: usize = 16 * 1024;
+/// Slabs every admitted upload owns (64 KiB), so that it always moves, however full the budget is.
+const WINDOW: u32 = 4;
+/// Free slabs that are kept for the next upload while none runs: 1 MiB.
+const KEPT_AT_REST: usize = 64;
+/// Between two looks for others' copies by uploads that have given up their own: each is a walk over all.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// The budget of the process. Cheap to clone.
 #[derive(Clone)]
 pub struct Budget {
-    shared: Arc<Semaphore>,
-    limit: usize,
+    shared: Arc<Shared>,
 }
 
+struct Shared {
+    /// Slabs that nobody has taken or reserved.
+    free: Arc<Semaphore>,
+    slabs: usize,
+    /// Allocated and not in use, the latest last: it is still in the processor's cache.
+    pool: Mutex<Vec<Box<[u8]>>>,
+    accounts: Mutex<Vec<Weak<Account>>>,
+    next_look: Mutex<Instant>,
+    given_up: AtomicU64,
+    waiting: AtomicUsize,
+}
+
+/// One upload's side of the budget.
+struct Account {
+    budget: Arc<Shared>,
+    window: Arc<Semaphore>,
+    _reserved: OwnedSemaphorePermit,
+    since: Instant,
+    /// Slabs taken since then.
+    taken: AtomicU64,
+    /// Slabs held beyond the window.
+    borrowed: AtomicUsize,
+    copies: Mutex<Vec<GiveUp>>,
+    /// It has given up its copies, and no part has begun since.
+    is_bare: AtomicBool,
+}
+
+/// Gives up copies that are kept only for a replay; false when there are none.
+type GiveUp = Box<dyn Fn() -> bool + Send + Sync>;
+
 impl Budget {
-    /// A budget of `limit` bytes.
+    /// A budget of `limit` bytes, rounded down to whole slabs.
     #[must_use]
     pub fn new(limit: u64) -> Self {
-        let limit = usize::try_from(limit).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
-        Self { shared: Arc::new(Semaphore::new(limit)), limit }
+        let slabs = usize::try_from(limit / SLAB as u64).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
+        let shared = Shared {
+            free: Arc::new(Semaphore::new(slabs)),
+            slabs,
+            pool: Mutex::default(),
+            accounts: Mutex::default(),
+            next_look: Mutex::new(Instant::now()),
+            given_up: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
+        };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Bytes taken now, windows included.
     #[must_use]
     pub fn used(&self) -> usize {
-        self.limit - self.shared.available_permits()
+        (self.shared.slabs - self.shared.free.available_permits()) * SLAB
+    }
+
+    /// Bytes allocated for the next slabs, and not in use.
+    #[must_use]
+    pub fn pooled(&self) -> usize {
+        lock(&self.shared.pool).len() * SLAB
+    }
+
+    /// Uploads whose replay copies were given up for want of memory, since the start.
+    #[must_use]
+    pub fn given_up(&self) -> u64 {
+        self.shared.given_up.load(Ordering::Relaxed)
+    }
+
+    /// Uploads that wait for memory.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.shared.waiting.load(Ordering::Relaxed)
     }
 
     /// Admits an upload by reserving its window; `None` when even that is not to be had.
     #[must_use]
     pub fn admit(&self) -> Option<Allowance> {
-        let reserved = Arc::clone(&self.shared).try_acquire_many_owned(WINDOW).ok()?;
-        Some(Allowance {
-            shared: Arc::clone(&self.shared),
+        self.admit_since(Instant::now())
+    }
+
+    fn admit_since(&self, since: Instant) -> Option<Allowance> {
+        let reserved = Arc::clone(&self.shared.free).try_acquire_many_owned(WINDOW).ok()?;
+        let account = Arc::new(Account {
+            budget: Arc::clone(&self.shared),
             window: Arc::new(Semaphore::new(WINDOW as usize)),
-            _reserved: Arc::new(reserved),
-        })
+            _reserved: reserved,
+            since,
+            taken: AtomicU64::new(0),
+            borrowed: AtomicUsize::new(0),
+            copies: Mutex::default(),
+            is_bare: AtomicBool::new(false),
+        });
+        lock(&self.shared.accounts).push(Arc::downgrade(&account));
+        Some(Allowance { account })
     }
 }
 
 /// What one upload may take: its own window, and whatever the budget has left. Cheap to clone.
 #[derive(Clone)]
 pub struct Allowance {
-    shared: Arc<Semaphore>,
-    window: Arc<Semaphore>,
-    _reserved: Arc<OwnedSemaphorePermit>,
+    account: Arc<Account>,
 }
 
 impl Allowance {
-    /// Waits for `bytes` (at most [`WINDOW`]).
+    /// Waits for an empty slab.
     ///
-    /// When the shared budget is used up, `relieve` is called once to give up what the upload can
-    /// do without; after that the window serves, and is refilled as its bytes leave.
+    /// When neither the window nor the budget has one, copies kept for a replay are given up, those of the
+    /// fastest client first: it loses the least by sending again. Past that, one comes as the upload's own
+    /// bytes leave for the store.
     ///
     /// # Cancellation
-    /// Safe: nothing is taken unless the permit is returned.
-    pub async fn take(&self, bytes: u32, relieve: impl FnOnce()) -> Permit {
-        if let Ok(permit) = Arc::clone(&self.shared).try_acquire_many_owned(bytes) {
-            return Permit { permit, window: None };
-        }
-        relieve();
-        let from_window = async {
-            let permit = Arc::clone(&self.window).acquire_many_owned(bytes).await;
-            Permit { permit: permit.expect("the window is never closed"), window: Some(self.clone()) }
+    /// Safe: nothing is taken unless the slab is returned.
+    pub async fn slab(&self) -> Slab {
+        let permit = match self.account.try_take().or_else(|| self.account.relieve()) {
+            Some(permit) => permit,
+            None => self.account.wait().await,
         };
-        let from_shared = async {
-            let permit = Arc::clone(&self.shared).acquire_many_owned(bytes).await;
-            Permit { permit: permit.expect("the budget is never closed"), window: None }
-        };
-        tokio::select! {
-            biased;
-            permit = from_window => permit,
-            permit = from_shared => permit,
-        }
+        self.account.slab(permit)
     }
 
-    /// Waits, first come first served, for the memory of a whole part.
+    /// Waits, first come first served, for the memory of `bytes` at once.
     ///
     /// # Cancellation
     /// Safe: the place in the queue is given up.
-    pub async fn take_part(&self, bytes: u32) -> Permit {
-        let permit = Arc::clone(&self.shared).acquire_many_owned(bytes).await;
-        Permit { permit: permit.expect("the budget is never closed"), window: None }
+    pub async fn reserve(&self, bytes: u64) -> Reserve {
+        let slabs = u32::try_from(bytes.div_ceil(SLAB as u64)).unwrap_or(u32::MAX);
+        let _waiting = Waiting::new(&self.account.budget);
+        let permit = Arc::clone(&self.account.budget.free).acquire_many_owned(slabs).await;
+        let permit = permit.expect("the budget is never closed");
+        Reserve { permit: Permit::borrowed(permit, &self.account) }
+    }
+
+    /// Whether `bytes` more would stay within an equal share of the budget for each running upload.
+    #[must_use]
+    pub fn affords(&self, bytes: u64) -> bool {
+        let budget = &self.account.budget;
+        let share = budget.slabs / lock(&budget.accounts).len().max(1);
+        let held = self.account.borrowed.load(Ordering::Relaxed) + WINDOW as usize;
+        (held * SLAB) as u64 + bytes <= (share * SLAB) as u64
+    }
+
+    /// A part begins, whose copy is kept.
+    pub fn begin_part(&self) {
+        self.account.is_bare.store(false, Ordering::Relaxed);
+    }
+
+    /// How to give up what this upload keeps for a replay; it says whether there was something.
+    pub fn gives_up_by(&self, give_up: impl Fn() -> bool + Send + Sync + 'static) {
+        lock(&self.account.copies).push(Box::new(give_up));
     }
 }
 
-/// The right to hold some bytes.
-pub struct Permit {
-    permit: OwnedSemaphorePermit,
-    /// A window's bytes outlive the upload's own handle on it.
-    window: Option<Allowance>,
+impl Account {
+    fn try_take(self: &Arc<Self>) -> Option<Permit> {
+        if let Ok(permit) = Arc::clone(&self.window).try_acquire_owned() {
+            return Some(Permit::of_window(permit, self));
+        }
+        let permit = Arc::clone(&self.budget.free).try_acquire_owned().ok()?;
+        Some(Permit::borrowed(permit, self))
+    }
+
+    /// Makes uploads give up replay copies, the fastest first and none that is slower than this one, until
+    /// there is a slab.
+    fn relieve(self: &Arc<Self>) -> Option<Permit> {
+        if self.is_bare.load(Ordering::Relaxed) && !self.budget.may_look() {
+            return None;
+        }
+        let running: Vec<_> = lock(&self.budget.accounts).iter().filter_map(Weak::upgrade).collect();
+        let mut holders: Vec<_> = running
+            .into_iter()
+            .filter(|account| Arc::ptr_eq(account, self) || account.has_borrowed_copies())
+            .map(|account| (account.pace(), account))
+            .collect();
+        holders.sort_by_key(|(pace, _)| std::cmp::Reverse(*pace));
+        for (_, holder) in holders {
+            if holder.give_up() {
+                self.budget.given_up.fetch_add(1, Ordering::Relaxed);
+                if let Some(permit) = self.try_take() {
+                    return Some(permit);
+                }
+            }
+            if Arc::ptr_eq(&holder, self) {
+                break;
+            }
+        }
+        None
+    }
+
+    async fn wait(self: &Arc<Self>) -> Permit {
+        let _waiting = Waiting::new(&self.budget);
+        tokio::select! {
+            biased;
+            permit = Arc::clone(&self.window).acquire_owned() => {
+                Permit::of_window(permit.expect("the window is never closed"), self)
+            }
+            permit = Arc::clone(&self.budget.free).acquire_owned() => {
+                Permit::borrowed(permit.expect("the budget is never closed"), self)
+            }
+        }
+    }
+
+    fn slab(&self, permit: Permit) -> Slab {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        let free = lock(&self.budget.pool).pop();
+        Slab { buffer: free.unwrap_or_else(|| vec![0; SLAB].into()), len: 0, permit }
+    }
+
+    fn has_borrowed_copies(&self) -> bool {
+        !self.is_bare.load(Ordering::Relaxed) && self.borrowed.load(Ordering::Relaxed) > 0
+    }
+
+    fn give_up(&self) -> bool {
+        self.is_bare.store(true, Ordering::Relaxed);
+        // All of them, not only until the first that has something.
+        lock(&self.copies).iter().fold(false, |some, give_up| give_up() || some)
+    }
+
+    /// Slabs a second since the upload began.
+    fn pace(&self) -> u64 {
+        let millis = u64::try_from(self.since.elapsed().as_millis()).unwrap_or(u64::MAX).max(1);
+        self.taken.load(Ordering::Relaxed).saturating_mul(1000) / millis
+    }
+}
+
+impl Shared {
+    fn may_look(&self) -> bool {
+        let (mut next, now) = (lock(&self.next_look), Instant::now());
+        let may = now >= *next;
+        if may {
+            *next = now + LOOK_EVERY;
+        }
+        may
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let mut accounts = lock(&self.budget.accounts);
+        accounts.retain(|account| account.strong_count() > 0);
+        if accounts.is_empty() {
+            let mut pool = lock(&self.budget.pool);
+            pool.truncate(KEPT_AT_REST);
+            pool.shrink_to_fit();
+        }
+    }
+}
+
+/// One in the gauge of uploads that wait for memory.
+struct Waiting<'a>(&'a Shared);
+
+impl<'a> Waiting<'a> {
+    fn new(budget: &'a Shared) -> Self {
+        budget.waiting.fetch_add(1, Ordering::Relaxed);
+        Self(budget)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The right to hold slabs, from the upload's window or from the budget.
+struct Permit {
+    slabs: OwnedSemaphorePermit,
+    /// The window's reservation outlives the upload's own handle.
+    account: Arc<Account>,
+    is_borrowed: bool,
 }
 
 impl Permit {
-    /// Ties the permit to `bytes`: it is given back when the last clone or slice of the result goes.
+    fn of_window(slabs: OwnedSemaphorePermit, account: &Arc<Account>) -> Self {
+        Self { slabs, account: Arc::clone(account), is_borrowed: false }
+    }
+
+    fn borrowed(slabs: OwnedSemaphorePermit, account: &Arc<Account>) -> Self {
+        account.borrowed.fetch_add(slabs.num_permits(), Ordering::Relaxed);
+        Self { slabs, account: Arc::clone(account), is_borrowed: true }
+    }
+
+    fn split_one(&mut self) -> Option<Self> {
+        let slabs = self.slabs.split(1)?;
+        Some(Self { slabs, account: Arc::clone(&self.account), is_borrowed: self.is_borrowed })
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        if self.is_borrowed {
+            self.account.borrowed.fetch_sub(self.slabs.num_permits(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// The memory of a whole part, taken slab by slab.
+pub struct Reserve {
+    permit: Permit,
+}
+
+impl Reserve {
+    /// An empty slab; `None` when all are taken.
+    pub fn slab(&mut self) -> Option<Slab> {
+        let permit = self.permit.split_one()?;
+        Some(Arc::clone(&permit.account).slab(permit))
+    }
+}
+
+/// 16 KiB of the budget, filled from the front.
+pub struct Slab {
+    buffer: Box<[u8]>,
+    len: usize,
+    permit: Permit,
+}
+
+impl Slab {
+    /// Copies what fits of `bytes`; returns how much that was.
+    pub fn fill(&mut self, bytes: &[u8]) -> usize {
+        let room = &mut self.buffer[self.len..];
+        let count = room.len().min(bytes.len());
+        room[..count].copy_from_slice(&bytes[..count]);
+        self.len += count;
+        count
+    }
+
     #[must_use]
-    pub fn pay(self, bytes: Bytes) -> Bytes {
-        Bytes::from_owner(Paid { bytes, _permit: self })
+    pub fn is_full(&self) -> bool {
+        self.len == SLAB
     }
 
-    /// Splits off the right to `bytes` of it; `None` when there are fewer left.
-    pub fn split(&mut self, bytes: usize) -> Option<Self> {
-        let permit = self.permit.split(bytes)?;
-        Some(Self { permit, window: self.window.clone() })
+    /// What it holds, to be shared; the slab comes back when the last clone or slice of it goes.
+    #[must_use]
+    pub fn freeze(self) -> Bytes {
+        Bytes::from_owner(self)
     }
 }
 
-struct Paid {
-    bytes: Bytes,
-    _permit: Permit,
-}
-
-impl AsRef<[u8]> for Paid {
+impl AsRef<[u8]> for Slab {
     fn as_ref(&self) -> &[u8] {
-        &self.bytes
+        &self.buffer[..self.len]
     }
+}
+
+impl Drop for Slab {
+    fn drop(&mut self) {
+        let buffer = std::mem::take(&mut self.buffer);
+        lock(&self.permit.account.budget.pool).push(buffer);
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const WINDOW_BYTES: usize = WINDOW as usize * SLAB;
+
+    fn budget(slabs: usize) -> Budget {
+        Budget::new((slabs * SLAB) as u64)
+    }
+
     #[tokio::test]
-    async fn a_permit_lives_as_long_as_the_last_slice_of_its_bytes() {
-        let budget = Budget::new(1 << 20);
+    async fn a_permit_lives_as_long_as_the_last_slice_of_its_slab() {
+        let budget = budget(16);
         let allowance = budget.admit().unwrap();
-        let paid = allowance.take(1000, || ()).await.pay(Bytes::from(vec![7; 1000]));
-        let slice = paid.slice(10..20);
-        drop(paid);
-        assert_eq!(budget.used(), WINDOW as usize + 1000);
+        let mut slabs = Vec::new();
+        for _ in 0..=WINDOW {
+            let mut slab = allowance.slab().await;
+            assert_eq!(slab.fill(&[7; 1000]), 1000);
+            slabs.push(slab.freeze());
+        }
+        assert_eq!(budget.used(), WINDOW_BYTES + SLAB, "one beyond the window");
+        let slice = slabs.pop().unwrap().slice(10..20);
+        assert_eq!(budget.used(), WINDOW_BYTES + SLAB);
         drop(slice);
-        assert_eq!(budget.used(), WINDOW as usize);
+        assert_eq!(budget.used(), WINDOW_BYTES);
+        drop(allowance);
+        assert_eq!(budget.used(), WINDOW_BYTES, "the window is held by its slabs");
+        drop(slabs);
+        assert_eq!(budget.used(), 0);
+        assert_eq!(budget.pooled(), (WINDOW as usize + 1) * SLAB, "allocations are used again");
+    }
+
+    #[tokio::test]
+    async fn an_upload_moves_within_its_window_when_the_budget_is_used_up() {
+        let budget = budget(2 * WINDOW as usize);
+        let first = budget.admit().unwrap();
+        let second = budget.admit().unwrap();
+        assert!(budget.admit().is_none(), "no window is left for a third upload");
+        let mut held = Vec::new();
+        for _ in 0..WINDOW {
+            held.push(first.slab().await);
+        }
+        let waits = first.slab();
+        tokio::pin!(waits);
+        assert!(futures_util::poll!(&mut waits).is_pending());
+        assert_eq!(budget.waiting(), 1);
+        drop(second.slab().await);
+        held.pop();
+        drop(waits.await);
+        assert_eq!(budget.waiting(), 0);
+    }
+
+    /// An upload that holds `slabs` beyond its window, all of them replay copies.
+    async fn holder(budget: &Budget, slabs: usize, since: Instant) -> (Allowance, Arc<Mutex<Vec<Slab>>>) {
+        let allowance = budget.admit_since(since).unwrap();
+        let copies = Arc::new(Mutex::new(Vec::new()));
+        for _ in 0..WINDOW as usize + slabs {
+            let slab = allowance.slab().await;
+            copies.lock().unwrap().push(slab);
+        }
+        let held = Arc::downgrade(&copies);
+        allowance.gives_up_by(move || {
+            held.upgrade().is_some_and(|held| !std::mem::take(&mut *held.lock().unwrap()).is_empty())
+        });
+        (allowance, copies)
+    }
+
+    #[tokio::test]
+    async fn the_fastest_client_gives_up_its_copies_first() {
+        let budget = budget(3 * WINDOW as usize + 4);
+        let begun = Instant::now();
+        let long_ago = begun.checked_sub(std::time::Duration::from_secs(60)).unwrap();
+        let (_slow, slow_copies) = holder(&budget, 2, long_ago).await;
+        let (_fast, fast_copies) = holder(&budget, 2, begun).await;
+        let (third, third_copies) = holder(&budget, 0, long_ago).await;
+        assert_eq!(budget.used(), (3 * WINDOW as usize + 4) * SLAB, "nothing is free");
+        let _slab = third.slab().await;
+        assert!(fast_copies.lock().unwrap().is_empty(), "the fastest has given up");
+        assert_eq!(slow_copies.lock().unwrap().len(), WINDOW as usize + 2, "the slow one keeps its copy");
+        assert_eq!(third_copies.lock().unwrap().len(), WINDOW as usize);
+        assert_eq!(budget.given_up(), 1);
+    }
+
+    #[tokio::test]
+    async fn nobody_slower_gives_up_for_a_fast_client() {
+        let budget = budget(2 * WINDOW as usize + 2);
+        let begun = Instant::now();
+        let long_ago = begun.checked_sub(std::time::Duration::from_secs(60)).unwrap();
+        let (_slow, slow_copies) = holder(&budget, 2, long_ago).await;
+        let (fast, fast_copies) = holder(&budget, 0, begun).await;
+        let _slab = fast.slab().await;
+        assert!(fast_copies.lock().unwrap().is_empty(), "it gave up its own");
+        assert_eq!(slow_copies.lock().unwrap().len(), WINDOW as usize + 2);
+    }
+
+    #[tokio::test]
+    async fn a_share_shrinks_as_uploads_come() {
+        let budget = budget(64);
+        let first = budget.admit().unwrap();
+        let half = 32 * SLAB as u64;
+        assert!(first.affords(half));
+        let second = budget.admit().unwrap();
+        assert!(!first.affords(half), "its own window counts");
+        assert!(first.affords(half - WINDOW_BYTES as u64));
+        drop(second);
+        assert!(first.affords(half));
+    }
+
+    #[tokio::test]
+    async fn a_reserve_is_taken_slab_by_slab() {
+        let budget = budget(64);
+        let allowance = budget.admit().unwrap();
+        let mut part = allowance.reserve(2 * SLAB as u64 - 1).await;
+        let slab = part.slab().unwrap();
+        drop(part.slab().unwrap());
+        assert!(part.slab().is_none());
+        drop(part);
+        assert_eq!(budget.used(), WINDOW_BYTES + SLAB);
+        drop(slab);
+        assert_eq!(budget.used(), WINDOW_BYTES);
         drop(allowance);
         assert_eq!(budget.used(), 0);
     }
 
     #[tokio::test]
-    async fn an_upload_moves_within_its_window_when_the_budget_is_used_up() {
-        let budget = Budget::new(u64::from(WINDOW) * 2);
-        let first = budget.admit().unwrap();
-        let second = budget.admit().unwrap();
-        assert!(budget.admit().is_none(), "no window is left for a third upload");
-        let mut relieved = false;
-        let held = first.take(WINDOW, || relieved = true).await.pay(Bytes::from(vec![0; WINDOW as usize]));
-        assert!(relieved);
-        let waits = first.take(1, || ());
-        tokio::pin!(waits);
-        assert!(futures_util::poll!(&mut waits).is_pending());
-        let _other = second.take(WINDOW, || ()).await;
-        drop(held);
-        drop(waits.await);
-    }
-
-    #[tokio::test]
-    async fn a_whole_part_is_split_into_pieces() {
-        let budget = Budget::new(1 << 20);
-        let mut part = budget.admit().unwrap().take_part(5000).await;
-        let piece = part.split(4000).unwrap().pay(Bytes::from(vec![0; 4000]));
-        assert!(part.split(4000).is_none());
-        drop(part);
-        assert_eq!(budget.used(), 4000);
-        drop(piece);
-        assert_eq!(budget.used(), 0);
+    async fn at_rest_little_is_kept() {
+        let budget = budget(256);
+        let allowance = budget.admit().unwrap();
+        let mut slabs = Vec::new();
+        for _ in 0..128 {
+            slabs.push(allowance.slab().await);
+        }
+        drop(slabs);
+        assert_eq!(budget.pooled(), 128 * SLAB);
+        drop(allowance);
+        assert_eq!(budget.pooled(), KEPT_AT_REST * SLAB);
     }
 }

@@ -1,6 +1,6 @@
 //! Brings one file's parts to the store, a few at once, and settles: stored whole, or nothing left.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use app::wire::{FileOutcome, FileType, Outcome};
 use futures_util::StreamExt;
@@ -8,7 +8,9 @@ use futures_util::stream::FuturesUnordered;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::budget::Allowance;
 use crate::error::Failure;
+use crate::flight::{Departure, Flight};
 use crate::kind::MediaType;
 use crate::parts::Part;
 use crate::progress::FileProgress;
@@ -16,8 +18,11 @@ use crate::s3::{
     AcknowledgedPart, Bucket, Content, Multipart, NotStored, Object, PartEvent, PartWatch, Stored,
 };
 
-/// Parts of one upload on their way at once: enough to hide the store's answer behind the next part.
-const PARTS_IN_FLIGHT: usize = 4;
+/// A part that was handed over to be sent.
+pub struct Departed {
+    pub part: Part,
+    pub departure: Departure,
+}
 
 /// A file in the store.
 #[derive(Clone, Debug)]
@@ -58,6 +63,7 @@ pub struct Carrier {
     pub object: Object,
     pub media: MediaType,
     pub parts: InFlight,
+    pub flight: Flight,
 }
 
 impl Carrier {
@@ -67,10 +73,10 @@ impl Carrier {
     /// Nothing of the object is in the store then, or it is not known.
     pub async fn put(
         self,
-        mut incoming: mpsc::Receiver<Part>,
+        mut incoming: mpsc::Receiver<Departed>,
         arrival: oneshot::Receiver<Content>,
     ) -> Result<Delivered, NotStored> {
-        let part = incoming.recv().await.ok_or(NotStored::Failed(Failure::Internal))?;
+        let Departed { part, .. } = incoming.recv().await.ok_or(NotStored::Failed(Failure::Internal))?;
         let watch = self.watch(&part);
         let opening = async {
             let opened =
@@ -111,7 +117,7 @@ impl Carrier {
     /// As [`Carrier::put`].
     pub async fn multipart(
         self,
-        incoming: mpsc::Receiver<Part>,
+        incoming: mpsc::Receiver<Departed>,
         arrival: oneshot::Receiver<Content>,
     ) -> Result<Delivered, NotStored> {
         let upload = self.bucket.create(&self.object).await.map_err(NotStored::Failed)?;
@@ -139,21 +145,22 @@ impl Carrier {
         }
     }
 
-    /// Sends parts as they are begun, a few at once. On return none is on its way.
+    /// Sends parts as they set out. On return none is on its way.
     async fn send_parts(
         &self,
         upload: &Multipart,
-        mut incoming: mpsc::Receiver<Part>,
+        mut incoming: mpsc::Receiver<Departed>,
     ) -> Result<Vec<AcknowledgedPart>, Failure> {
         let mut running = FuturesUnordered::new();
         let mut done = Vec::new();
         let mut more = true;
         while more || !running.is_empty() {
             tokio::select! {
-                part = incoming.recv(), if more && running.len() < PARTS_IN_FLIGHT => match part {
-                    Some(part) => running.push(async move {
+                departed = incoming.recv(), if more => match departed {
+                    Some(Departed { part, departure }) => running.push(async move {
                         let acknowledged = upload.upload(&part, &self.watch(&part)).await?;
                         self.acknowledge(&part);
+                        self.flight.land(&departure);
                         Ok::<_, Failure>(acknowledged)
                     }),
                     None => more = false,
@@ -204,14 +211,29 @@ pub struct InFlight(Arc<Mutex<Vec<Part>>>);
 impl InFlight {
     /// Does something to each of them.
     pub fn each(&self, act: impl Fn(&Part)) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().for_each(act);
+        self.lock().iter().for_each(act);
     }
 
     pub fn add(&self, part: Part) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(part);
+        self.lock().push(part);
+    }
+
+    /// Lets the budget take their replay copies when memory runs short.
+    pub fn give_up_through(&self, allowance: &Allowance) {
+        // Weak: the parts hold slabs, and slabs hold the allowance.
+        let parts = Arc::downgrade(&self.0);
+        allowance.gives_up_by(move || {
+            let give_up =
+                |parts: Self| parts.lock().iter().fold(false, |any, part| part.give_up_replay() || any);
+            parts.upgrade().map(Self).is_some_and(give_up)
+        });
     }
 
     fn remove(&self, number: u32) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|part| part.number() != number);
+        self.lock().retain(|part| part.number() != number);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Part>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The path, in the order of the modules: [`listener`] accepts, [`routes`] dispatches, [`upload`] runs one
 //! request to its one end, [`form`] takes the multipart form apart, [`kind`] looks at the bytes, [`parts`]
-//! cuts them, [`budget`] pays for them, [`transfer`] puts them on their way and [`delivery`] settles them with
+//! cuts them, [`budget`] pays for them, [`transfer`] puts them on their way, as many as [`flight`] allows, and [`delivery`] settles them with
 //! [`s3`], which speaks to the store over [`connector`]. What moves is told to [`progress`], and [`socket`] tells the watchers.
 //!
 //! Invariants: memory is bounded by the budget; of every multipart upload exactly one Complete or Abort takes
@@ -19,6 +19,7 @@ pub mod form;
 pub mod kind;
 pub mod parts;
 pub mod budget;
+pub mod flight;
 pub mod transfer;
 pub mod delivery;
 pub mod s3;

@@ -10,12 +10,9 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use crate::budget::{SLAB, Slab};
 use crate::config::{MAX_PARTS, MIN_PART_SIZE};
 use crate::error::Failure;
-
-/// Largest piece of a part, and so of an HTTP body frame: the store connection's queue is bounded
-/// by 16 frames, and progress moves in steps of this size (FACTS.md 1.8).
-pub const PIECE: usize = 16 * 1024;
 
 /// Parts of more than this step keep S3's limit of 10,000 for large files.
 const PART_SIZE_STEP: u64 = 1024 * 1024;
@@ -72,6 +69,93 @@ impl PartPlan {
     }
 }
 
+/// A run of bytes in slabs: full ones, and the one that is being filled.
+#[derive(Default)]
+pub struct Run {
+    /// All of [`SLAB`] bytes, but for the last of a run that is sealed.
+    full: VecDeque<Bytes>,
+    filling: Option<Slab>,
+    /// Slabs given up from the front.
+    dropped: usize,
+    len: u64,
+}
+
+impl Run {
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len
+    }
+
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Whether the next byte needs a new slab.
+    #[must_use]
+    pub fn is_out_of_room(&self) -> bool {
+        self.filling.is_none()
+    }
+
+    pub fn add_slab(&mut self, slab: Slab) {
+        self.filling = Some(slab);
+    }
+
+    /// Copies what fits of `bytes` into the slab that is being filled; returns how much that was.
+    pub fn append(&mut self, bytes: &[u8]) -> usize {
+        let Some(slab) = &mut self.filling else { return 0 };
+        let count = slab.fill(bytes);
+        self.len += count as u64;
+        if slab.is_full() {
+            self.seal();
+        }
+        count
+    }
+
+    /// Shares what is filled: nothing follows in that slab.
+    fn seal(&mut self) {
+        self.full.extend(self.filling.take().map(Slab::freeze));
+    }
+
+    fn holds_from(&self) -> u64 {
+        (self.dropped * SLAB) as u64
+    }
+
+    /// The bytes from `position` on that lie in one slab, `most` at most; `None` where they were given up.
+    ///
+    /// Of a slab that is still being filled it is a copy: the slab is kept for the replay, the copy only until
+    /// it is sent.
+    fn frame(&self, position: u64, most: u64) -> Option<Bytes> {
+        let offset = usize::try_from(position.checked_sub(self.holds_from())?).ok()?;
+        let (index, start) = (offset / SLAB, offset % SLAB);
+        let end = |len: usize| usize::try_from(most).map_or(len, |most| len.min(start.saturating_add(most)));
+        match self.full.get(index) {
+            Some(slab) => Some(slab.slice(start..end(slab.len()))),
+            None => {
+                let filled = self.filling.as_ref()?.as_ref();
+                Some(Bytes::copy_from_slice(&filled[start..end(filled.len())]))
+            }
+        }
+    }
+
+    /// Gives up the full slabs before `position`; whether there was one.
+    fn drop_before(&mut self, position: u64) -> bool {
+        let before = self.dropped;
+        while let Some(slab) = self.full.front()
+            && self.holds_from() + slab.len() as u64 <= position
+        {
+            self.full.pop_front();
+            self.dropped += 1;
+        }
+        self.dropped > before
+    }
+
+    fn clear(&mut self) {
+        self.full.clear();
+        self.filling = None;
+    }
+}
+
 /// One part of an object: filled by the form, read by the store connection, kept until acknowledged.
 ///
 /// Cheap to clone; all clones are the same part.
@@ -90,11 +174,7 @@ struct Shared {
 }
 
 struct State {
-    pieces: VecDeque<Bytes>,
-    /// Pieces given up from the front, and their bytes.
-    dropped_pieces: usize,
-    dropped_bytes: u64,
-    have: u64,
+    run: Run,
     /// The last byte is withheld while this is closed.
     gate_open: bool,
     keeps_replay: bool,
@@ -118,24 +198,24 @@ pub enum BodyEnd {
 }
 
 impl Part {
-    /// A part of exactly `len` bytes whose last byte may go at once.
+    /// A part of exactly `len` bytes, the first of which are `run`; its last byte may go at once.
     #[must_use]
-    pub fn new(number: u32, len: u64) -> Self {
-        Self::with_gate(number, len, true)
+    pub fn new(number: u32, len: u64, run: Run) -> Self {
+        Self::with_gate(number, len, run, true)
     }
 
     /// A part whose last byte waits for [`Part::open_gate`]: until then no store can take it for whole.
     #[must_use]
-    pub fn gated(number: u32, len: u64) -> Self {
-        Self::with_gate(number, len, false)
+    pub fn gated(number: u32, len: u64, run: Run) -> Self {
+        Self::with_gate(number, len, run, false)
     }
 
-    fn with_gate(number: u32, len: u64, gate_open: bool) -> Self {
+    fn with_gate(number: u32, len: u64, mut run: Run, gate_open: bool) -> Self {
+        if run.len == len {
+            run.seal();
+        }
         let state = State {
-            pieces: VecDeque::new(),
-            dropped_pieces: 0,
-            dropped_bytes: 0,
-            have: 0,
+            run,
             gate_open,
             keeps_replay: true,
             failed: None,
@@ -170,19 +250,42 @@ impl Part {
         self.shared.len == 0
     }
 
-    /// Bytes still to come.
+    /// Whether all its bytes have come.
     #[must_use]
-    pub fn missing(&self) -> u64 {
-        self.shared.len - self.lock().have
+    pub fn is_whole(&self) -> bool {
+        self.lock().run.len == self.shared.len
     }
 
-    /// Adds the next bytes, [`PIECE`] at most; the caller cuts at [`Part::missing`].
-    pub fn push(&self, piece: Bytes) {
+    /// Whether the next byte needs a new slab.
+    #[must_use]
+    pub fn is_out_of_room(&self) -> bool {
+        self.lock().run.is_out_of_room()
+    }
+
+    pub fn add_slab(&self, slab: Slab) {
         let mut state = self.lock();
-        state.have += piece.len() as u64;
-        debug_assert!(state.have <= self.shared.len, "the caller cuts at the part's end");
-        state.pieces.push_back(piece);
+        // A part that has ended holds nothing any more.
+        if state.failed.is_none() {
+            state.run.add_slab(slab);
+        }
+    }
+
+    /// Copies the next bytes, up to the end of the slab or of the part; returns how many that were.
+    ///
+    /// # Errors
+    /// The failure that ended the part.
+    pub fn append(&self, bytes: &[u8]) -> Result<usize, Failure> {
+        let mut state = self.lock();
+        if let Some(failure) = state.failed {
+            return Err(failure);
+        }
+        let missing = usize::try_from(self.shared.len - state.run.len).unwrap_or(usize::MAX);
+        let count = state.run.append(&bytes[..bytes.len().min(missing)]);
+        if state.run.len == self.shared.len {
+            state.run.seal();
+        }
         self.wake(state);
+        Ok(count)
     }
 
     /// Lets the last byte go.
@@ -196,7 +299,7 @@ impl Part {
     pub fn fail(&self, failure: Failure) {
         let mut state = self.lock();
         state.failed.get_or_insert(failure);
-        state.pieces.clear();
+        state.run.clear();
         self.wake(state);
         self.shared.failed.cancel();
     }
@@ -212,17 +315,17 @@ impl Part {
 
     /// Frees the bytes of a part that needs no further attempt.
     pub fn forget(&self) {
-        self.lock().pieces.clear();
+        self.lock().run.clear();
     }
 
     /// Frees what the running attempt has sent, now and from here on: the part cannot be sent again.
-    pub fn give_up_replay(&self) {
+    ///
+    /// Returns whether something was freed.
+    pub fn give_up_replay(&self) -> bool {
         let mut state = self.lock();
         state.keeps_replay = false;
-        if state.attempt > 0 {
-            let yielded = state.yielded;
-            state.drop_pieces_before(yielded);
-        }
+        let yielded = if state.attempt > 0 { state.yielded } else { 0 };
+        state.run.drop_before(yielded)
     }
 
     /// The failure that ended the part, if one did.
@@ -234,7 +337,7 @@ impl Part {
     /// Whether another attempt would have all bytes.
     #[must_use]
     pub fn can_replay(&self) -> bool {
-        self.lock().dropped_bytes == 0
+        self.lock().run.dropped == 0
     }
 
     /// Whether any attempt was given the last byte: only then can a store have the part whole.
@@ -276,7 +379,7 @@ impl Part {
         state.yielded = 0;
         let attempt = state.attempt;
         self.wake(state);
-        PartBody { part: self.clone(), attempt, piece: 0, offset: 0, position: 0 }
+        PartBody { part: self.clone(), attempt, position: 0 }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -295,19 +398,7 @@ impl Part {
 
 impl State {
     fn sendable(&self, len: u64) -> u64 {
-        if self.gate_open { self.have } else { self.have.min(len.saturating_sub(1)) }
-    }
-
-    fn drop_pieces_before(&mut self, position: u64) {
-        while let Some(piece) = self.pieces.front() {
-            let end = self.dropped_bytes + piece.len() as u64;
-            if end > position {
-                return;
-            }
-            self.dropped_bytes = end;
-            self.dropped_pieces += 1;
-            self.pieces.pop_front();
-        }
+        if self.gate_open { self.run.len } else { self.run.len.min(len.saturating_sub(1)) }
     }
 }
 
@@ -315,9 +406,6 @@ impl State {
 pub struct PartBody {
     part: Part,
     attempt: u32,
-    /// Index of the next piece, counted from the part's first.
-    piece: usize,
-    offset: usize,
     position: u64,
 }
 
@@ -345,26 +433,14 @@ impl Body for PartBody {
             state.reader = Some(context.waker().clone());
             return Poll::Pending;
         }
-        let Some(index) = this.piece.checked_sub(state.dropped_pieces) else {
+        let Some(frame) = state.run.frame(this.position, allowed) else {
             return Poll::Ready(Some(Err(BodyEnd::NoReplay)));
         };
-        let Some(piece) = state.pieces.get(index) else {
-            return Poll::Ready(Some(Err(BodyEnd::NoReplay)));
-        };
-        let rest = piece.len() - this.offset;
-        let take = usize::try_from(allowed).map_or(rest, |allowed| allowed.min(rest));
-        let frame = piece.slice(this.offset..this.offset + take);
-        this.position += take as u64;
-        if take == rest {
-            this.piece += 1;
-            this.offset = 0;
-        } else {
-            this.offset += take;
-        }
+        this.position += frame.len() as u64;
         state.yielded = this.position;
         state.given_whole |= this.position == this.part.len();
         if !state.keeps_replay {
-            state.drop_pieces_before(this.position);
+            state.run.drop_before(this.position);
         }
         Poll::Ready(Some(Ok(Frame::data(frame))))
     }
@@ -381,6 +457,7 @@ impl Body for PartBody {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::Budget;
     use http_body_util::BodyExt;
 
     const MIB: u64 = 1024 * 1024;
@@ -405,61 +482,96 @@ mod tests {
         assert_eq!(PartPlan::new(largest, 5 * MIB).part_size(), 5 << 30);
     }
 
-    fn piece(text: &'static str) -> Bytes {
-        Bytes::from_static(text.as_bytes())
+    /// Appends `bytes` as the form does, with slabs of a budget of its own.
+    async fn append(part: &Part, mut bytes: &[u8]) {
+        let allowance = Budget::new(1 << 20).admit().unwrap();
+        while !bytes.is_empty() {
+            if part.is_out_of_room() {
+                part.add_slab(allowance.slab().await);
+            }
+            bytes = &bytes[part.append(bytes).unwrap()..];
+        }
+    }
+
+    fn part(len: u64) -> Part {
+        Part::new(1, len, Run::default())
+    }
+
+    async fn next(body: &mut PartBody) -> Bytes {
+        body.frame().await.unwrap().unwrap().into_data().unwrap()
     }
 
     #[tokio::test]
     async fn a_second_attempt_sends_everything_again() {
-        let part = Part::new(1, 6);
-        part.push(piece("abc"));
+        let part = part(6);
+        append(&part, b"abc").await;
         let mut first = part.body();
-        assert_eq!(first.frame().await.unwrap().unwrap().into_data().unwrap(), "abc");
+        assert_eq!(next(&mut first).await, "abc");
         let second = part.body();
         assert!(matches!(first.frame().await, Some(Err(BodyEnd::Superseded))));
-        part.push(piece("def"));
+        append(&part, b"def").await;
+        assert!(part.is_whole());
         assert_eq!(second.collect().await.unwrap().to_bytes(), "abcdef");
     }
 
     #[tokio::test]
+    async fn any_chunking_gives_the_same_bytes() {
+        let content: Vec<u8> = (0..3 * SLAB + 5).map(|n| (n % 251) as u8).collect();
+        for step in [1000, SLAB - 1, SLAB, SLAB + 1, content.len()] {
+            let part = part(content.len() as u64);
+            let mut body = part.body();
+            let mut seen = Vec::new();
+            for chunk in content.chunks(step) {
+                append(&part, chunk).await;
+                let frame = next(&mut body).await;
+                assert!(frame.len() <= SLAB);
+                seen.extend_from_slice(&frame);
+            }
+            seen.extend_from_slice(&body.collect().await.unwrap().to_bytes());
+            assert!(seen == content, "in steps of {step}");
+            assert!(part.body().collect().await.unwrap().to_bytes() == content, "replayed, {step}");
+        }
+    }
+
+    #[tokio::test]
     async fn the_gate_withholds_the_last_byte() {
-        let part = Part::gated(1, 3);
+        let part = Part::gated(1, 3, Run::default());
         let mut body = part.body();
-        part.push(piece("abc"));
-        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "ab");
+        append(&part, b"abc").await;
+        assert_eq!(next(&mut body).await, "ab");
         assert!(futures_util::poll!(body.frame()).is_pending());
         assert_eq!(part.sendable(), 2);
         assert!(!part.was_given_whole());
         part.open_gate();
-        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "c");
+        assert_eq!(next(&mut body).await, "c");
         assert!(body.is_end_stream() && part.was_given_whole());
         assert!(body.frame().await.is_none() && body.frame().await.is_none());
     }
 
     #[tokio::test]
     async fn a_part_without_its_copy_cannot_be_sent_again() {
-        let part = Part::new(1, 9);
-        part.push(piece("abc"));
-        part.push(piece("def"));
+        let part = part(3 * SLAB as u64);
+        append(&part, &[1; 2 * SLAB]).await;
         let mut body = part.body();
-        body.frame().await;
-        part.give_up_replay();
+        next(&mut body).await;
+        assert!(part.give_up_replay());
         assert!(!part.can_replay());
-        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "def");
-        part.push(piece("ghi"));
-        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "ghi");
-        assert!(part.lock().pieces.is_empty());
+        assert_eq!(next(&mut body).await, [1; SLAB].as_slice());
+        append(&part, &[2; SLAB]).await;
+        assert_eq!(next(&mut body).await, [2; SLAB].as_slice());
+        assert!(part.lock().run.full.is_empty());
         assert!(matches!(part.body().frame().await, Some(Err(BodyEnd::NoReplay))));
     }
 
     #[tokio::test]
-    async fn a_failed_part_ends_its_body_at_once() {
-        let part = Part::new(1, 9);
+    async fn a_failed_part_ends_its_body_at_once_and_takes_no_more() {
+        let part = part(9);
         let mut body = part.body();
         let frame = body.frame();
         tokio::pin!(frame);
         assert!(futures_util::poll!(&mut frame).is_pending());
         part.fail(Failure::ClientGone);
         assert!(matches!(frame.await, Some(Err(BodyEnd::Failed(Failure::ClientGone)))));
+        assert_eq!(part.append(b"abc"), Err(Failure::ClientGone));
     }
 }

@@ -13,13 +13,14 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::budget::{Allowance, Permit};
+use crate::budget::{Allowance, Reserve, Slab};
 use crate::config::{MAX_PARTS, MIN_PART_SIZE};
-use crate::delivery::{Carrier, Delivery, InFlight};
+use crate::delivery::{Carrier, Delivery, Departed, InFlight};
 use crate::error::Failure;
+use crate::flight::Flight;
 use crate::form::FileHead;
 use crate::kind::{self, Inspector, MediaType, Mismatch, ObjectKey};
-use crate::parts::{PIECE, Part, PartPlan};
+use crate::parts::{Part, PartPlan, Run};
 use crate::progress::FileProgress;
 use crate::s3::{Bucket, Content, Object};
 
@@ -80,9 +81,9 @@ pub struct Intake {
     checksum: Digest,
     received: u64,
     /// Bytes whose type is not known yet, or that wait for their part to be whole.
-    held: Vec<Bytes>,
-    held_len: u64,
-    permit: Option<Permit>,
+    held: Run,
+    /// The memory of a part that is sent whole.
+    reserve: Option<Reserve>,
     media: Option<MediaType>,
     road: Option<Road>,
     parts: InFlight,
@@ -91,8 +92,9 @@ pub struct Intake {
 /// The way to the delivering task.
 struct Road {
     plan: Option<PartPlan>,
-    parts: mpsc::Sender<Part>,
+    parts: mpsc::Sender<Departed>,
     filling: Option<Part>,
+    flight: Flight,
     next_number: u32,
     arrived: oneshot::Sender<Content>,
     delivery: Delivery,
@@ -109,6 +111,8 @@ impl Intake {
         limit: u64,
     ) -> Self {
         let most = declared.map_or(MAX_PARTS * route.part_size, |_| u64::MAX);
+        let parts = InFlight::default();
+        parts.give_up_through(&route.allowance);
         Self {
             inspector: Inspector::new(head.file_type, head.name.as_deref(), route.allow_svg),
             checksum: Digest::new(CrcAlgorithm::Crc64Nvme),
@@ -118,12 +122,11 @@ impl Intake {
             head,
             declared,
             received: 0,
-            held: Vec::new(),
-            held_len: 0,
-            permit: None,
+            held: Run::default(),
+            reserve: None,
             media: None,
             road: None,
-            parts: InFlight::default(),
+            parts,
         }
     }
 
@@ -147,9 +150,13 @@ impl Intake {
             self.media = Some(media);
             self.start_known().await?;
         }
-        let mut rest = chunk;
+        let mut rest = chunk.as_ref();
         while !rest.is_empty() {
-            rest = self.take_piece(rest).await?;
+            let taken = match &self.road {
+                Some(Road { plan: Some(_), .. }) => self.fill(rest).await?,
+                _ => self.hold(rest).await?,
+            };
+            rest = &rest[taken..];
         }
         Ok(())
     }
@@ -201,58 +208,71 @@ impl Intake {
         let Some(total) = self.declared else { return Ok(()) };
         let plan = PartPlan::new(total, self.route.part_size);
         self.open_road(Some(plan))?;
-        for piece in std::mem::take(&mut self.held) {
-            self.send_piece(piece).await?;
+        if self.held.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let held = std::mem::take(&mut self.held);
+        self.begin_part(plan, held).await.map(drop)
     }
 
-    /// Pays for the first bytes of `chunk` and passes them on; returns the rest.
-    async fn take_piece(&mut self, mut chunk: Bytes) -> Result<Bytes, Failure> {
-        let room = self.room().await?;
-        let piece = chunk.split_to(chunk.len().min(PIECE).min(room));
-        let size = u32::try_from(piece.len()).expect("a piece is at most 16 KiB");
-        let permit = match &mut self.permit {
-            Some(whole) => whole.split(piece.len()).ok_or(Failure::Internal)?,
-            None => {
-                let parts = self.parts.clone();
-                self.route.allowance.take(size, || parts.each(Part::give_up_replay)).await
-            }
+    /// Copies the first of `bytes` into the part that they belong to; returns how many.
+    async fn fill(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+        let road = self.road.as_mut().ok_or(Failure::Internal)?;
+        let plan = road.plan.ok_or(Failure::Internal)?;
+        let part = match road.filling.take().filter(|part| !part.is_whole()) {
+            Some(part) => part,
+            None => self.begin_part(plan, Run::default()).await?,
         };
-        let piece = permit.pay(piece);
-        match &self.road {
-            Some(Road { plan: Some(_), .. }) => self.send_piece(piece).await?,
-            _ => self.hold(piece).await?,
+        if part.is_out_of_room() {
+            part.add_slab(self.route.allowance.slab().await);
         }
-        Ok(chunk)
+        let taken = part.append(bytes)?;
+        if let Some(road) = &mut self.road {
+            road.filling = Some(part);
+        }
+        Ok(taken)
     }
 
-    /// Bytes that fit the part which is being filled; waits for the memory of a new one where parts are
-    /// sent whole.
-    async fn room(&mut self) -> Result<usize, Failure> {
-        if let Some(Road { plan: Some(_), filling, .. }) = &self.road {
-            let missing = filling.as_ref().map_or(0, Part::missing);
-            return Ok(if missing == 0 { PIECE } else { usize::try_from(missing).unwrap_or(PIECE) });
+    /// The next part of a file of known size sets out, with the bytes that were held so far.
+    async fn begin_part(&mut self, plan: PartPlan, held: Run) -> Result<Part, Failure> {
+        let road = self.road.as_mut().ok_or(Failure::Internal)?;
+        let (number, len) = (road.next_number, plan.part_len(road.next_number));
+        let part = if plan.is_put() { Part::gated(number, len, held) } else { Part::new(number, len, held) };
+        self.send(part.clone()).await?;
+        if let Some(road) = &mut self.road {
+            road.filling = Some(part.clone());
         }
-        if self.declared.is_some() {
-            return Ok(PIECE);
-        }
-        let size = u32::try_from(self.route.part_size).map_err(|_| Failure::TooLarge)?;
-        if self.permit.is_none() {
-            let wait = self.route.allowance.take_part(size);
-            let waited = tokio::time::timeout(self.route.permit_wait, wait).await;
-            self.permit = Some(waited.map_err(|_| Failure::Busy)?);
-        }
-        Ok(usize::try_from(self.route.part_size - self.held_len).unwrap_or(PIECE))
+        Ok(part)
     }
 
-    async fn hold(&mut self, piece: Bytes) -> Result<(), Failure> {
-        self.held_len += piece.len() as u64;
-        self.held.push(piece);
-        if self.declared.is_none() && self.held_len == self.route.part_size {
+    /// Holds the first of `bytes`; returns how many.
+    async fn hold(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
+        if self.held.is_out_of_room() {
+            let slab = self.slab_to_hold().await?;
+            self.held.add_slab(slab);
+        }
+        let room = usize::try_from(self.route.part_size - self.held.len()).unwrap_or(usize::MAX);
+        let taken = self.held.append(&bytes[..bytes.len().min(room)]);
+        if self.declared.is_none() && self.held.len() == self.route.part_size {
             self.send_held(false).await?;
         }
-        Ok(())
+        Ok(taken)
+    }
+
+    /// Where parts are sent whole, waits for the memory of one before its first byte.
+    async fn slab_to_hold(&mut self) -> Result<Slab, Failure> {
+        if self.declared.is_some() {
+            return Ok(self.route.allowance.slab().await);
+        }
+        let reserve = match &mut self.reserve {
+            Some(reserve) => reserve,
+            None => {
+                let wait = self.route.allowance.reserve(self.route.part_size);
+                let waited = tokio::time::timeout(self.route.permit_wait, wait).await;
+                self.reserve.insert(waited.map_err(|_| Failure::Busy)?)
+            }
+        };
+        reserve.slab().ok_or(Failure::Internal)
     }
 
     /// Sends the last part of a file of unknown size, or the whole file when it is small.
@@ -268,49 +288,29 @@ impl Intake {
         if self.road.is_none() {
             self.open_road(is_put.then(|| PartPlan::new(self.received, self.route.part_size)))?;
         }
-        let road = self.road.as_mut().ok_or(Failure::Internal)?;
-        let part = match is_put {
-            true => Part::gated(road.next_number, self.held_len),
-            false => Part::new(road.next_number, self.held_len),
-        };
-        road.next_number += 1;
-        for piece in self.held.drain(..) {
-            part.push(piece);
-        }
-        self.held_len = 0;
-        self.permit = None;
-        self.parts.add(part.clone());
-        road.parts.send(part).await.map_err(|_| Failure::Internal)
+        let road = self.road.as_ref().ok_or(Failure::Internal)?;
+        let held = std::mem::take(&mut self.held);
+        self.reserve = None;
+        let (number, len) = (road.next_number, held.len());
+        self.send(if is_put { Part::gated(number, len, held) } else { Part::new(number, len, held) }).await
     }
 
-    /// Passes a paid piece on to the part that it belongs to.
-    async fn send_piece(&mut self, mut piece: Bytes) -> Result<(), Failure> {
-        while !piece.is_empty() {
-            let road = self.road.as_mut().ok_or(Failure::Internal)?;
-            let plan = road.plan.ok_or(Failure::Internal)?;
-            let filling = road.filling.take().filter(|part| part.missing() > 0);
-            let part = match filling {
-                Some(part) => part,
-                None => {
-                    let (number, len) = (road.next_number, plan.part_len(road.next_number));
-                    let part = if plan.is_put() { Part::gated(number, len) } else { Part::new(number, len) };
-                    road.next_number += 1;
-                    self.parts.add(part.clone());
-                    road.parts.send(part.clone()).await.map_err(|_| Failure::Internal)?;
-                    part
-                }
-            };
-            let missing = usize::try_from(part.missing()).unwrap_or(usize::MAX);
-            part.push(piece.split_to(piece.len().min(missing)));
-            road.filling = Some(part);
-        }
-        Ok(())
+    /// Hands a part to the delivering task, once one more may be on its way.
+    async fn send(&mut self, part: Part) -> Result<(), Failure> {
+        let road = self.road.as_mut().ok_or(Failure::Internal)?;
+        let allowance = &self.route.allowance;
+        let departure = road.flight.depart(|| allowance.affords(part.len())).await;
+        allowance.begin_part();
+        road.next_number += 1;
+        self.parts.add(part.clone());
+        road.parts.send(Departed { part, departure }).await.map_err(|_| Failure::Internal)
     }
 
     fn open_road(&mut self, plan: Option<PartPlan>) -> Result<(), Failure> {
         let media = self.media.ok_or(Failure::TypeMismatch)?;
         let (parts, incoming) = mpsc::channel(1);
         let (arrived, arrival) = oneshot::channel();
+        let flight = Flight::default();
         let carrier = Carrier {
             bucket: self.route.bucket.clone(),
             progress: self.progress.clone(),
@@ -321,6 +321,7 @@ impl Intake {
             },
             media,
             parts: self.parts.clone(),
+            flight: flight.clone(),
         };
         let is_put = plan.is_some_and(|plan| plan.is_put());
         let (first, file_type) = (self.route.first.clone(), self.head.file_type);
@@ -334,7 +335,7 @@ impl Intake {
             }
             delivered
         });
-        self.road = Some(Road { plan, parts, filling: None, next_number: 1, arrived, delivery });
+        self.road = Some(Road { plan, parts, filling: None, flight, next_number: 1, arrived, delivery });
         Ok(())
     }
 }
