@@ -373,8 +373,7 @@ async fn take_in(intake: &mut Intake, form: &mut Form) -> Result<(), Failure> {
     while let Some(chunk) = form.chunk().await? {
         intake.push(chunk).await?;
     }
-    intake.finish().await?;
-    form.end_of_file().await
+    intake.finish().await
 }
 
 impl UploadFile {

@@ -32,7 +32,7 @@ const SETTLE_TIMEOUT: Duration = Duration::from_millis(250);
 /// first window and what it keeps unsent.
 const STALE_BYTES: u64 = 256 * 1024;
 /// hyper's buffers of a connection, in bytes; the default of 408 KiB is by how much it would run ahead.
-const QUEUE_BYTES: usize = 64 * 1024;
+const QUEUE_BYTES: usize = 192 * 1024;
 /// Bytes the kernel may hold unsent before it takes more. Unlike SO_SNDBUF this costs no throughput.
 const NOTSENT_LOWAT: u32 = 16 * 1024;
 

@@ -11,7 +11,7 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 use super::wire::Meter;
 
 /// Bytes handed to the stream at once while the store keeps up. Half of it costs twice the processor time.
-const LONG_STRIDE: usize = 32 * 1024;
+const LONG_STRIDE: usize = 256 * 1024;
 /// The same until it has shown that it does.
 const SHORT_STRIDE: usize = 8 * 1024;
 /// A wait for room that says that the store sets the pace.
