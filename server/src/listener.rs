@@ -14,8 +14,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::{ServiceExt, service_fn};
 
-/// One read's most; what is unread stays with the client. It also bounds a request's head.
-const READ_BUFFER: usize = 256 * 1024;
+/// What all connections together may read ahead, in bytes: the more there are, the less each gets.
+const READ_MEMORY: usize = 16 * 1024 * 1024;
+/// One read's most, in bytes: past that a read costs no less, and the processor's cache no longer holds it.
+const LARGEST_READ: usize = 256 * 1024;
+/// The least of it, which also bounds a request's head (FAULTS.md, limits).
+const SMALLEST_READ: usize = 16 * 1024;
 /// After a failed accept, mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -34,7 +38,9 @@ pub async fn accept(
         };
         match accepted {
             Ok((stream, _)) => {
-                connections.spawn(serve(stream, router.clone(), request_head, shutdown.clone()));
+                let read_buffer = read_buffer(connections.len() + 1);
+                let serve = serve(stream, router.clone(), request_head, read_buffer, shutdown.clone());
+                connections.spawn(serve);
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -44,7 +50,18 @@ pub async fn accept(
     }
 }
 
-async fn serve(stream: TcpStream, router: Router, request_head: Duration, shutdown: CancellationToken) {
+/// The read buffer of a connection that is one of so many, in bytes; what is unread stays with the client.
+fn read_buffer(connections: usize) -> usize {
+    (READ_MEMORY / connections).clamp(SMALLEST_READ, LARGEST_READ)
+}
+
+async fn serve(
+    stream: TcpStream,
+    router: Router,
+    request_head: Duration,
+    read_buffer: usize,
+    shutdown: CancellationToken,
+) {
     let Ok(peer) = stream.peer_addr() else { return };
     if stream.set_nodelay(true).is_err() {
         return;
@@ -57,7 +74,7 @@ async fn serve(stream: TcpStream, router: Router, request_head: Duration, shutdo
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(request_head)
-        .max_buf_size(READ_BUFFER)
+        .max_buf_size(read_buffer)
         .half_close(false)
         .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
         .with_upgrades();
@@ -71,5 +88,19 @@ async fn serve(stream: TcpStream, router: Router, request_head: Duration, shutdo
     };
     if let Err(error) = result {
         tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn read_buffers_shrink_as_connections_grow_in_number() {
+        assert_eq!(read_buffer(1), LARGEST_READ);
+        assert_eq!(read_buffer(64), LARGEST_READ);
+        assert_eq!(read_buffer(128), LARGEST_READ / 2);
+        assert_eq!(read_buffer(1000), 16_777);
+        assert_eq!(read_buffer(100_000), SMALLEST_READ);
     }
 }

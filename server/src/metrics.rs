@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::text::encode;
+use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
@@ -60,12 +61,20 @@ impl Metrics {
         };
         let count = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
         gauge("uploads_in_flight", "Uploads that run now", count(self.uploads.running()));
-        gauge("buffer_bytes", "Bytes of the buffer memory in use", count(self.uploads.buffered()));
+        let budget = self.uploads.budget();
+        gauge("buffer_bytes", "Bytes of the buffer memory in use", count(budget.used()));
+        gauge("buffer_pooled_bytes", "Bytes allocated for the next uploads", count(budget.pooled()));
+        gauge("buffer_waiting", "Uploads that wait for buffer memory", count(budget.waiting()));
         gauge("sockets", "Watchers connected now", self.sockets.0.load(Ordering::Relaxed));
         gauge("store_connections", "Connections to the store", count(self.connector.open_connections()));
-        let failed = prometheus_client::metrics::counter::Counter::<u64, AtomicU64>::default();
-        failed.inc_by(self.bucket.aborts_failed());
-        registry.register("aborts_failed", "Multipart uploads that could not be aborted", failed);
+        let mut counter = |name: &str, help: &str, value: u64| {
+            let counter = Counter::<u64, AtomicU64>::default();
+            counter.inc_by(value);
+            registry.register(name, help, counter);
+        };
+        let aborts_failed = self.bucket.aborts_failed();
+        counter("aborts_failed", "Multipart uploads that could not be aborted", aborts_failed);
+        counter("replay_copies_given_up", "Uploads that gave up replay copies for memory", budget.given_up());
         let mut text = String::new();
         if encode(&mut text, &registry).is_err() {
             return crate::error::Failure::Internal.into_response();

@@ -1,7 +1,9 @@
 //! The life of one upload request: admitted, read file by file, settled exactly once, answered.
 //!
-//! It runs in a task of the server's, not in the handler's future: a client that leaves ends its body,
-//! and nothing else.
+//! It runs with its connection while there is one, and goes on without it ([`Adopted`]): a client that leaves
+//! ends its body, and nothing else.
+
+mod adopted;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,6 +25,7 @@ use crate::parts::PartPlan;
 use crate::progress::{FileProgress, Hub, UploadProgress};
 use crate::s3::{Bucket, NotStored};
 use crate::transfer::{FirstFailure, Intake, Route};
+use adopted::Adopted;
 
 /// What a refused client may still send so that it reads the answer (FAULTS.md, limits).
 const DRAIN_LIMIT: usize = 32 * 1024 * 1024;
@@ -68,10 +71,10 @@ impl Uploads {
         self.running.load(Ordering::Relaxed)
     }
 
-    /// Bytes of the budget in use.
+    /// The memory that they share.
     #[must_use]
-    pub fn buffered(&self) -> usize {
-        self.budget.used()
+    pub fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// Takes one request; it goes on whether the answer is awaited or not.
@@ -86,9 +89,9 @@ impl Uploads {
     ) -> Answer {
         let body = RequestBody::new(stream);
         let expects_continue = headers.contains_key(header::EXPECT);
-        let (answer, answered) = oneshot::channel();
+        let (answer, mut answered) = oneshot::channel();
         let (uploads, headers) = (self.clone(), headers.clone());
-        self.tracker.spawn(async move {
+        let upload = async move {
             let (settled, admission) = match uploads.admit() {
                 Ok(admission) => {
                     let settled = uploads.run(&admission, client, &headers, body.clone()).await;
@@ -103,8 +106,14 @@ impl Uploads {
                 body.drain(expects_continue, DRAIN_LIMIT, uploads.clocks.drain).await;
             }
             drop(admission);
-        });
+        };
         let lost = |_| Err(Box::new(Failure::Internal.problem(None, None, Vec::new())));
+        let mut upload = Adopted::new(upload, &self.tracker);
+        tokio::select! {
+            biased;
+            answer = &mut answered => return answer.unwrap_or_else(lost),
+            () = &mut upload => {}
+        }
         answered.await.unwrap_or_else(lost)
     }
 

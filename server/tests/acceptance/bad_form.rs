@@ -175,6 +175,26 @@ async fn c10_a_document_with_macros() {
     fixture.finish().await;
 }
 
+/// What only looks like the form's delimiter is content, wherever the network cuts it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a06_boundary_like_bytes_in_a_file_and_a_boundary_cut_anywhere() {
+    let fixture = Fixture::start().await;
+    let mut content = sample::pdf(40 * KIB);
+    let likes = format!("\r\n--{BOUNDARY}x\r\n--{BOUNDARY}-\r\n--{BOUNDARY}\r\r\n--\r\n\r");
+    content.extend_from_slice(likes.as_bytes());
+    let form = Form::document(&content);
+    let body = form.body();
+    for cut in form.offset(0, 40 * KIB)..body.len() {
+        let mut client = crate::support::client::RawConnection::connect(fixture.server).await;
+        client.write(&[form.head(body.len()), body[..cut].to_vec()].concat()).await;
+        tokio::task::yield_now().await;
+        client.write(&body[cut..]).await;
+        let answer = client.answer().await;
+        fixture.take_stored(&answer.stored_one(), &content).await;
+    }
+    fixture.finish().await;
+}
+
 /// The first failure stops reading: what comes later is not received, and its bar ends with the same code.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_follows_the_first_failure_is_not_received() {

@@ -10,6 +10,7 @@ mod bad_size;
 mod cancel;
 mod ground;
 mod leaving;
+mod memory;
 mod old_client;
 mod other_clients;
 mod refusal;

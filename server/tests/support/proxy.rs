@@ -35,6 +35,8 @@ pub struct Direction {
     bytes: AtomicU64,
     rate: AtomicU64,
     cut: Mutex<Option<(u64, Cut)>>,
+    /// Milliseconds without a byte that end a connection; 0: none do.
+    idle: AtomicU64,
     stalled: watch::Sender<bool>,
     moved: watch::Sender<()>,
 }
@@ -45,6 +47,7 @@ impl Direction {
             bytes: AtomicU64::new(0),
             rate: AtomicU64::new(0),
             cut: Mutex::new(None),
+            idle: AtomicU64::new(0),
             stalled: watch::Sender::new(false),
             moved: watch::Sender::new(()),
         })
@@ -73,6 +76,22 @@ impl Direction {
     /// Ends, once, the connection that carries the `after`-th byte from now.
     pub fn cut_after(&self, after: u64, how: Cut) {
         *self.cut.lock().unwrap() = Some((self.bytes() + after, how));
+    }
+
+    /// Ends every connection that carries nothing for so long.
+    pub fn cut_idle(&self, after: Duration) {
+        self.idle.store(u64::try_from(after.as_millis()).unwrap(), Ordering::Release);
+    }
+
+    /// Waits for the next bytes of a connection.
+    async fn read(&self, from: &mut ReadHalf<'_>, buffer: &mut [u8]) -> Result<usize, End> {
+        match self.idle.load(Ordering::Acquire) {
+            0 => Ok(from.read(buffer).await?),
+            idle => match tokio::time::timeout(Duration::from_millis(idle), from.read(buffer)).await {
+                Ok(read) => Ok(read?),
+                Err(_) => Err(End::Cut(Cut::Reset)),
+            },
+        }
     }
 
     /// Waits until so many bytes in all have been passed on.
@@ -242,7 +261,7 @@ async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, way: &Direction) ->
     let mut buffer = vec![0; 16 * 1024];
     loop {
         let _ = stalled.wait_for(|stalled| !stalled).await;
-        let read = from.read(&mut buffer).await?;
+        let read = way.read(&mut from, &mut buffer).await?;
         if read == 0 {
             let _ = to.shutdown().await;
             return Ok(());
