@@ -66,6 +66,31 @@ pub fn browser(places: &Places) -> Result<(), Failure> {
     if missing.is_empty() { Ok(()) } else { apt_install(&missing) }
 }
 
+/// Debian's nginx and HAProxy, which the bench compares with; `programs` are theirs.
+///
+/// # Errors
+/// One is missing and cannot be installed.
+pub fn byte_pipes(programs: &[&Path]) -> Result<(), Failure> {
+    let missing =
+        programs.iter().filter(|program| !program.exists()).filter_map(|program| program.file_name());
+    let missing: Vec<&str> = missing.filter_map(|name| name.to_str()).collect();
+    if missing.is_empty() { Ok(()) } else { apt_install(&missing) }
+}
+
+/// The folder of the bench's npm peers, with our glue.
+///
+/// # Errors
+/// They are missing and npm cannot install them.
+pub fn bench_peers(places: &Places) -> Result<PathBuf, Failure> {
+    let (source, folder) = (places.workspace.join("xtask/bench/peers"), places.target.join("bench-peers"));
+    copy_manifest(&source, &folder)?;
+    npm_ci(&folder, "busboy, lib-storage and multer-s3, which the bench compares with")?;
+    for name in ["lib_storage.mjs", "multer_s3.mjs"] {
+        fs::copy(source.join(name), folder.join(name)).map_err(Failure::at(&source.join(name)))?;
+    }
+    Ok(folder)
+}
+
 fn copy_manifest(from: &Path, to: &Path) -> Result<(), Failure> {
     fs::create_dir_all(to).map_err(Failure::at(to))?;
     for name in ["package.json", "package-lock.json"] {
