@@ -129,7 +129,8 @@ fn set_up(places: &Places, options: &Options) -> Result<Setup, Failure> {
     fs::create_dir_all(work.join("data")).map_err(Failure::at(&work))?;
     // A thousand clients are three thousand sockets, and the relays inherit the limit.
     let most = getrlimit(Resource::Nofile).maximum;
-    drop(setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }));
+    setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most })
+        .map_err(|error| Failure::new(format!("limit of open files: {error}")))?;
     Ok(Setup { server, peers, work, xtask })
 }
 
@@ -140,17 +141,18 @@ fn measure(scenario: Scenario, runs: u32, only: &[Relay], setup: &Setup, payload
     let mut rows: Vec<_> = entrants.iter().map(|entrant| (entrant.label, Vec::new())).collect();
     let mut broken = Vec::new();
     for run in 1..=runs {
+        let turn = format!("{} {run}/{runs}", scenario.name);
         for (entrant, (label, figures)) in entrants.iter().zip(&mut rows) {
             if run > entrant.at_most_runs {
                 continue;
             }
             match one_run(&scenario, entrant, setup, payload) {
                 Ok(measured) => {
-                    println!("{}", report::line(scenario.name, run, runs, entrant.relay, label, &measured));
+                    println!("{}", report::line(&turn, label, &measured));
                     figures.push(measured);
                 }
                 Err(reason) => {
-                    eprintln!("{} {run}/{runs}  {label} BROKE: {reason}", scenario.name);
+                    eprintln!("{turn}  {label} BROKE: {reason}");
                     broken.push(format!("{label}, run {run}: {reason}"));
                 }
             }

@@ -93,10 +93,10 @@ impl Drop for Running {
     fn drop(&mut self) {
         // Politely, since only then does nginx end its worker.
         let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw);
-        drop(pid.map(|pid| kill_process(pid, Signal::TERM)));
+        let is_asked = pid.is_some_and(|pid| kill_process(pid, Signal::TERM).is_ok());
         let asked = Instant::now();
         while matches!(self.child.try_wait(), Ok(None)) {
-            if asked.elapsed() > END_WITHIN {
+            if !is_asked || asked.elapsed() > END_WITHIN {
                 drop(self.child.kill());
                 drop(self.child.wait());
                 return;

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use super::figures::{Figure, Figures, Spread};
-use super::relays::{Relay, Setup};
+use super::relays::Setup;
 use super::scenarios::Scenario;
 use crate::places::Places;
 use crate::program::{self, Failure};
@@ -182,12 +182,11 @@ pub fn write(page: &str, file: &Path) -> Result<(), Failure> {
     std::fs::write(file, page).map_err(Failure::at(file))
 }
 
-/// `single 2/3  ours  1234 MB/s ...`
-pub fn line(scenario: &str, run: u32, runs: u32, relay: Relay, label: &str, figures: &Figures) -> String {
-    let label = if label.is_empty() { relay.name() } else { label };
+/// One run, while it all goes on.
+pub fn line(turn: &str, label: &str, figures: &Figures) -> String {
     let figures =
         FIGURES.map(|figure| format!("{:>7} {}", figure.shown(figures.get(figure)), figure.title()));
-    format!("{scenario:<12} {run}/{runs}  {label:<13} {}", figures.join(" "))
+    format!("{turn:<16}  {label:<13} {}", figures.join(" "))
 }
 
 #[cfg(test)]

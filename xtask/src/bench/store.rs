@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread;
 use std::time::Duration;
 
+use rustix::net::listen;
 use rustix::net::sockopt::set_socket_recv_buffer_size;
 
 use super::payload::Payload;
@@ -26,6 +27,9 @@ use request::{Operation, Request};
 pub const STACK: usize = 128 * 1024;
 /// Receive buffer of a slow connection, in bytes: the kernel's own would swallow a whole part at once.
 const SLOW_BUFFER: usize = 256 * 1024;
+/// Connections that wait to be accepted. With the standard library's 128 some of a burst would be sent away, to
+/// come again after a second.
+const BACKLOG: i32 = 4096;
 
 /// How the store behaves.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,6 +61,7 @@ impl Store {
     pub fn start(manners: Manners, payload: Arc<Payload>) -> Result<Self, Failure> {
         let cannot = |error: io::Error| Failure::new(format!("the store cannot listen: {error}"));
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(cannot)?;
+        listen(&listener, BACKLOG).map_err(|error| cannot(error.into()))?;
         if manners.rate.is_some() {
             // Inherited by the connections.
             set_socket_recv_buffer_size(&listener, SLOW_BUFFER).map_err(|error| cannot(error.into()))?;
