@@ -20,6 +20,10 @@ const SLOW_STEP: u64 = 8 * 1024;
 /// Below so many bytes a second a client is slow.
 const SLOW: u64 = 1_000_000;
 
+/// Paced clients come one after the other within this time, not at one instant: a thousand at once measure the
+/// queue of connections, and their writes would come in one beat.
+const ARRIVAL: Duration = Duration::from_secs(1);
+
 /// How a relay is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Speech {
@@ -70,6 +74,9 @@ pub fn send(to: SocketAddr, speech: Speech, load: &Load, payload: &Payload) -> R
 }
 
 fn upload(to: SocketAddr, speech: Speech, load: &Load, payload: &Payload, number: u32) -> io::Result<()> {
+    if load.rate.is_some() {
+        thread::sleep(ARRIVAL * number / load.uploads);
+    }
     let mut stream = TcpStream::connect(to)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(SILENCE))?;

@@ -122,7 +122,7 @@ otherwise; figures are medians, with the least and the most. MB is 10^6 bytes of
 - CPU: seconds of the relay's own threads and processes (`/proc/PID/task/*/schedstat`), taken right before and right
   after the transfer. Peak RSS: `VmHWM`. `ours/it`: ours by that row; below 1 is better for CPU and RSS.
 - Client: one thread and connection an upload, `sendfile` from memory; random bytes behind the head of a PDF or JPEG.
-  `bare-relay`, HAProxy and nginx get one `PUT`, the others the browser's form with the size declared.
+  Clients with a pace begin within a second, all others at once. `bare-relay`, HAProxy and nginx get one `PUT`, the others the browser's form with the size declared.
 - Store: in the bench's process, a thread a connection; the kernel discards the bytes (`MSG_TRUNC`), up to 1 MiB a call.
   A run counts only if every upload was answered as stored and the store has as many objects and bytes as were sent.
 - `bare-relay`: read and write with a buffer of 256 KiB, the floor. HAProxy: one thread, no splicing, `mode tcp` and
