@@ -67,9 +67,15 @@ pub fn run(places: &Places, arguments: &[String]) -> Result<ExitCode, Failure> {
         report::write(&report::page(&results, places, &setup, options.runs), &file)?;
         println!("xtask: written to {}", file.display());
     }
+    if results.iter().any(|results| !results.broken.is_empty()) {
+        eprintln!(
+            "xtask: runs broke, see above; the logs stay in {} until the next time",
+            setup.work.display()
+        );
+        return Ok(ExitCode::FAILURE);
+    }
     fs::remove_dir_all(&setup.work).map_err(Failure::at(&setup.work))?;
-    let is_broken = results.iter().any(|results| !results.broken.is_empty());
-    Ok(if is_broken { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(ExitCode::SUCCESS)
 }
 
 impl Options {

@@ -56,27 +56,27 @@ impl Load {
 /// One upload was not answered as stored.
 pub fn send(to: SocketAddr, speech: Speech, load: &Load, payload: &Payload) -> Result<Duration, Failure> {
     let started = Instant::now();
-    thread::scope(|scope| {
+    let failures: Vec<io::Error> = thread::scope(|scope| {
         let clients: Vec<_> = (0..load.uploads)
             .map(|number| {
                 let client = move || upload(to, speech, load, payload, number);
                 thread::Builder::new().stack_size(STACK).spawn_scoped(scope, client)
             })
             .collect();
-        for (number, client) in clients.into_iter().enumerate() {
-            let outcome = client.map(|client| client.join().expect("a client does not panic"));
-            outcome.and_then(|outcome| outcome).map_err(|error| {
-                Failure::new(format!("upload {} of {}: {error}", number + 1, load.uploads))
-            })?;
-        }
-        Ok(started.elapsed())
-    })
+        let ends = clients.into_iter().map(|client| client?.join().expect("a client does not panic"));
+        ends.filter_map(Result::err).collect()
+    });
+    let took = started.elapsed();
+    let Some(first) = failures.first() else { return Ok(took) };
+    let (failed, all) = (failures.len(), load.uploads);
+    Err(Failure::new(format!("{failed} of {all} uploads failed; the first: {first}")))
 }
 
 fn upload(to: SocketAddr, speech: Speech, load: &Load, payload: &Payload, number: u32) -> io::Result<()> {
     if load.rate.is_some() {
         thread::sleep(ARRIVAL * number / load.uploads);
     }
+    let started = Instant::now();
     let mut stream = TcpStream::connect(to)?;
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(SILENCE))?;
@@ -93,9 +93,12 @@ fn upload(to: SocketAddr, speech: Speech, load: &Load, payload: &Payload, number
     if is_stored(&answer, speech) {
         return Ok(());
     }
-    sent?;
-    received?;
-    Err(io::Error::other(format!("answered {:?}", answer.chars().take(600).collect::<String>())))
+    let broke = sent.and(received.map(drop)).map_or_else(|error| format!("{error}; "), |()| String::new());
+    let answer: String = answer.chars().take(600).collect();
+    Err(io::Error::other(format!(
+        "after {:.1} s: {broke}answered {answer:?}",
+        started.elapsed().as_secs_f64()
+    )))
 }
 
 /// What goes before the content, and after.

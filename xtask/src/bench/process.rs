@@ -21,6 +21,9 @@ const END_WITHIN: Duration = Duration::from_secs(5);
 /// Length of the kernel's tick in seconds (USER_HZ is 100 on every Linux).
 const TICK: f64 = 0.01;
 
+/// Bytes of output that are shown of a relay that failed.
+const LAST_WORDS: usize = 1000;
+
 /// Ended when dropped, with all its processes.
 pub struct Running {
     pub address: SocketAddr,
@@ -76,7 +79,7 @@ impl Running {
     /// The end of what it printed.
     pub fn last_words(&self) -> String {
         let said = fs::read(&self.log).unwrap_or_default();
-        String::from_utf8_lossy(&said[said.len().saturating_sub(2000)..]).into_owned()
+        String::from_utf8_lossy(&said[said.len().saturating_sub(LAST_WORDS)..]).into_owned()
     }
 
     /// Itself and its children, such as nginx's worker.

@@ -83,7 +83,7 @@ impl Relay {
             Self::MulterS3 => node(setup, port, store, "multer_s3.mjs"),
             Self::Ours => ours(setup, port, store, options),
         };
-        let log = setup.work.join(format!("{}.log", self.name()));
+        let log = setup.work.join(format!("{}-{port}.log", self.name()));
         Running::start(command, port, log)
             .map_err(|reason| Failure::new(format!("{}: {reason}", self.name())))
     }
