@@ -13,6 +13,7 @@ mod report;
 
 use std::env;
 use std::fs;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -40,9 +41,12 @@ cargo xtask bench [SCENARIO...] [--runs N] [--server PATH] [--only RELAY,...] [-
   --write         write server/benches/RESULTS.md even when not all is measured
   --peers-1000    let lib-storage take 1,000 clients too (needs 8 GiB)";
 
+/// A median needs no fewer.
+const THREE: NonZeroU32 = NonZeroU32::new(3).expect("3 is not 0");
+
 struct Options {
     scenarios: Vec<Scenario>,
-    runs: u32,
+    runs: NonZeroU32,
     server: Option<PathBuf>,
     only: Vec<Relay>,
     /// Whether RESULTS.md is written.
@@ -57,14 +61,15 @@ pub fn run(places: &Places, arguments: &[String]) -> Result<ExitCode, Failure> {
     let options = Options::parse(arguments)?;
     let setup = set_up(places, &options)?;
     let payload = Arc::new(Payload::make()?);
+    let runs = options.runs.get();
     let mut results = Vec::new();
     for scenario in options.scenarios {
-        results.push(measure(scenario, options.runs, &options.only, &setup, &payload));
+        results.push(measure(scenario, runs, &options.only, &setup, &payload));
     }
     println!("\n{}", report::tables(&results));
     if options.is_kept {
         let file = places.workspace.join("server/benches/RESULTS.md");
-        report::write(&report::page(&results, places, &setup, options.runs), &file)?;
+        report::write(&report::page(&results, &setup, runs), &file)?;
         println!("xtask: written to {}", file.display());
     }
     if results.iter().any(|results| !results.broken.is_empty()) {
@@ -82,7 +87,7 @@ impl Options {
     fn parse(arguments: &[String]) -> Result<Self, Failure> {
         let wrong = |what: String| Failure::new(format!("{what}\n{OPTIONS}"));
         let (mut names, mut only, mut server) = (Vec::new(), Vec::new(), None);
-        let (mut runs, mut is_written, mut thousand_peers) = (3, false, false);
+        let (mut runs, mut is_written, mut thousand_peers) = (THREE, false, false);
         let mut arguments = arguments.iter();
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or_else(|| wrong(format!("{argument} needs a value")));
@@ -117,11 +122,14 @@ fn relays(list: &str) -> Result<Vec<Relay>, String> {
 }
 
 fn set_up(places: &Places, options: &Options) -> Result<Setup, Failure> {
-    let server = match &options.server {
-        Some(server) => server.canonicalize().map_err(Failure::at(server))?,
+    let (server, origin) = match &options.server {
+        Some(server) => {
+            let server = server.canonicalize().map_err(Failure::at(server))?;
+            (server.clone(), format!("the binary {}", server.display()))
+        }
         None => {
             site::build(places)?;
-            server::build(places)?.path().to_owned()
+            (server::build(places)?.path().to_owned(), report::commit(&places.workspace))
         }
     };
     tools::byte_pipes(&[Path::new(relays::NGINX), Path::new(relays::HAPROXY)])?;
@@ -137,7 +145,7 @@ fn set_up(places: &Places, options: &Options) -> Result<Setup, Failure> {
     let most = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most })
         .map_err(|error| Failure::new(format!("limit of open files: {error}")))?;
-    Ok(Setup { server, peers, work, xtask })
+    Ok(Setup { server, origin, peers, work, xtask })
 }
 
 fn measure(scenario: Scenario, runs: u32, only: &[Relay], setup: &Setup, payload: &Arc<Payload>) -> Results {
@@ -200,4 +208,38 @@ fn check(tally: Tally, scenario: &Scenario, entrant: &Entrant) -> Result<(), Fai
         different: 0,
     };
     if tally == expected { Ok(()) } else { Err(Failure::new(format!("stored {tally:?}, not {expected:?}"))) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use client::{Load, Speech};
+    use payload::Kind;
+    use store::Manners;
+
+    #[test]
+    fn what_is_sent_is_counted_and_compared() {
+        let payload = Arc::new(Payload::make().unwrap());
+        let manners = Manners { compare_every: Some(2), ..Manners::default() };
+        let store = Store::start(manners, Arc::clone(&payload)).unwrap();
+        let load = Load { uploads: 5, size: 300_000, kind: Kind::Image, rate: None };
+        client::send(store.address, Speech::Put, &load, &payload).unwrap();
+        let expected = Tally { objects: 5, bytes: 1_500_000, compared: 3, different: 0 };
+        assert_eq!(store.tally(), expected);
+    }
+
+    #[test]
+    fn options_are_checked_before_anything_is_measured() {
+        let parse = |line: &str| Options::parse(&line.split(' ').map(str::to_owned).collect::<Vec<_>>());
+        let options = parse("single burst --runs 1 --only ours,nginx").unwrap();
+        assert_eq!(
+            options.scenarios.iter().map(|scenario| scenario.name).collect::<Vec<_>>(),
+            ["single", "burst"]
+        );
+        assert_eq!((options.runs.get(), options.only), (1, vec![Relay::Ours, Relay::Nginx]));
+        assert!(!options.is_kept && Options::parse(&[]).unwrap().is_kept);
+        for wrong in ["--runs 0", "--runs", "sprint", "--only wget", "--fast"] {
+            assert!(parse(wrong).is_err(), "{wrong}");
+        }
+    }
 }

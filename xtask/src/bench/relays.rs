@@ -29,6 +29,8 @@ pub enum Relay {
 pub struct Setup {
     /// The release binary.
     pub server: PathBuf,
+    /// What it was built from.
+    pub origin: String,
     /// The npm peers, installed.
     pub peers: PathBuf,
     /// For configurations, logs and data directories; ours alone.

@@ -6,7 +6,6 @@ use std::process::Command;
 use super::figures::{Figure, Figures, Spread};
 use super::relays::Setup;
 use super::scenarios::Scenario;
-use crate::places::Places;
 use crate::program::{self, Failure};
 
 const FIGURES: [Figure; 3] = [Figure::Speed, Figure::Cpu, Figure::Memory];
@@ -99,7 +98,7 @@ fn table(titles: &[&str], lines: &[Vec<String>]) -> String {
 }
 
 /// The whole of RESULTS.md.
-pub fn page(results: &[Results], places: &Places, setup: &Setup, runs: u32) -> String {
+pub fn page(results: &[Results], setup: &Setup, runs: u32) -> String {
     let scenarios: String = results
         .iter()
         .map(|results| format!("- `{}`: {}\n", results.scenario.name, results.scenario.what))
@@ -108,7 +107,7 @@ pub fn page(results: &[Results], places: &Places, setup: &Setup, runs: u32) -> S
         "# Measured\n\nWritten by `cargo xtask bench` on {}; do not edit.\n\n{}\n## Figures\n\n{}\n\
          ## How\n\n{scenarios}\n{}",
         said("date", &["-u", "+%F %H:%M UTC"]),
-        machine(places, setup),
+        machine(setup),
         tables(results),
         HOW.replace("RUNS", &runs.to_string()),
     )
@@ -130,7 +129,7 @@ otherwise; figures are medians, with the least and the most. MB is 10^6 bytes of
   `proxy_request_buffering off`. `lib-storage`: busboy and `Upload` with its defaults; `multer-s3`: with Express.
 ";
 
-fn machine(places: &Places, setup: &Setup) -> String {
+fn machine(setup: &Setup) -> String {
     let from = |file: &str, name: &str| {
         let text = std::fs::read_to_string(file).unwrap_or_default();
         let line = text.lines().find(|line| line.starts_with(name)).and_then(|line| line.split_once(':'));
@@ -140,10 +139,10 @@ fn machine(places: &Places, setup: &Setup) -> String {
     let memory =
         from("/proc/meminfo", "MemTotal").trim_end_matches(" kB").parse().unwrap_or(0.0) / 1024.0 / 1024.0;
     let mut lines = format!(
-        "- machine: {}, {cores} cores, {memory:.0} GiB, Linux {}\n- ours: commit {}\n- peers: node {}",
+        "- machine: {}, {cores} cores, {memory:.0} GiB, Linux {}\n- ours: {}\n- peers: node {}",
         from("/proc/cpuinfo", "model name"),
         said("uname", &["-r"]),
-        commit(&places.workspace),
+        setup.origin,
         said("node", &["--version"]),
     );
     for package in ["busboy", "@aws-sdk/lib-storage", "multer-s3", "multer", "express"] {
@@ -155,10 +154,11 @@ fn machine(places: &Places, setup: &Setup) -> String {
     lines + "\n"
 }
 
-fn commit(workspace: &Path) -> String {
+/// Of which commit the workspace is.
+pub fn commit(workspace: &Path) -> String {
     let mut git = Command::new("git");
     git.current_dir(workspace).args(["describe", "--always", "--dirty", "--abbrev=12"]);
-    program::answer(&mut git).unwrap_or_else(|| "unknown".to_owned())
+    program::answer(&mut git).map_or_else(|| "unknown".to_owned(), |commit| format!("commit {commit}"))
 }
 
 fn npm_version(peers: &Path, package: &str) -> String {
