@@ -141,11 +141,14 @@ fn set_up(places: &Places, options: &Options) -> Result<Setup, Failure> {
         fs::remove_dir_all(&work).map_err(Failure::at(&work))?;
     }
     fs::create_dir_all(work.join("data")).map_err(Failure::at(&work))?;
+    // Whoever builds in the meantime does not change what is measured.
+    let copy = work.join("bucket-brigade");
+    fs::copy(&server, &copy).map_err(Failure::at(&server))?;
     // A thousand clients are three thousand sockets, and the relays inherit the limit.
     let most = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most })
         .map_err(|error| Failure::new(format!("limit of open files: {error}")))?;
-    Ok(Setup { server, origin, peers, work, xtask })
+    Ok(Setup { server: copy, origin, load: report::load(), peers, work, xtask })
 }
 
 fn measure(scenario: Scenario, runs: u32, only: &[Relay], setup: &Setup, payload: &Arc<Payload>) -> Results {
@@ -185,8 +188,7 @@ fn one_run(
     let relay = entrant.relay.start(setup, store.address, entrant.options)?;
     let load = &entrant.load;
     let before = relay.cpu_seconds()?;
-    let took = client::send(relay.address, entrant.relay.speech(), load, payload)
-        .map_err(|reason| Failure::new(format!("{reason}; the relay said:\n{}", relay.last_words())))?;
+    let took = client::send(relay.address, entrant.relay.speech(), load, payload)?;
     let cpu = relay.cpu_seconds()? - before;
     let memory = relay.peak_rss_mib()?;
     check(store.tally(), scenario, entrant)?;

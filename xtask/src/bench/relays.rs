@@ -31,6 +31,8 @@ pub struct Setup {
     pub server: PathBuf,
     /// What it was built from.
     pub origin: String,
+    /// How busy the machine was before.
+    pub load: String,
     /// The npm peers, installed.
     pub peers: PathBuf,
     /// For configurations, logs and data directories; ours alone.

@@ -121,7 +121,8 @@ otherwise; figures are medians, with the least and the most. MB is 10^6 bytes of
 - CPU: seconds of the relay's own threads and processes (`/proc/PID/task/*/schedstat`), taken right before and right
   after the transfer. Peak RSS: `VmHWM`. `ours/it`: ours by that row; below 1 is better for CPU and RSS.
 - Client: one thread and connection an upload, `sendfile` from memory; random bytes behind the head of a PDF or JPEG.
-  Clients with a pace begin within a second, all others at once. `bare-relay`, HAProxy and nginx get one `PUT`, the others the browser's form with the size declared.
+  Clients with a pace begin within a second, all others at once. `bare-relay`, HAProxy and nginx get one `PUT`, the
+  others the browser's form with the size declared.
 - Store: in the bench's process, a thread a connection; the kernel discards the bytes (`MSG_TRUNC`), up to 1 MiB a call.
   A run counts only if every upload was answered as stored and the store has as many objects and bytes as were sent.
 - `bare-relay`: read and write with a buffer of 256 KiB, the floor. HAProxy: one thread, no splicing, `mode tcp` and
@@ -139,9 +140,10 @@ fn machine(setup: &Setup) -> String {
     let memory =
         from("/proc/meminfo", "MemTotal").trim_end_matches(" kB").parse().unwrap_or(0.0) / 1024.0 / 1024.0;
     let mut lines = format!(
-        "- machine: {}, {cores} cores, {memory:.0} GiB, Linux {}\n- ours: {}\n- peers: node {}",
+        "- machine: {}, {cores} cores, {memory:.0} GiB, Linux {}; load before: {}\n- ours: {}\n- peers: node {}",
         from("/proc/cpuinfo", "model name"),
         said("uname", &["-r"]),
+        setup.load,
         setup.origin,
         said("node", &["--version"]),
     );
@@ -152,6 +154,12 @@ fn machine(setup: &Setup) -> String {
         lines.push_str(&format!(", {package} {}", said("dpkg-query", &["-W", "-f", "${Version}", package])));
     }
     lines + "\n"
+}
+
+/// Processes that ran or wanted to, on average over the last minute.
+pub fn load() -> String {
+    let averages = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    averages.split(' ').next().unwrap_or_default().to_owned()
 }
 
 /// Of which commit the workspace is.
