@@ -1,5 +1,6 @@
-//! The project's two commands, `cargo xtask serve` and `cargo xtask test`: they set up, build and run.
+//! The project's commands, above all `cargo xtask serve` and `cargo xtask test`: they set up, build and run.
 
+mod bench;
 mod places;
 mod program;
 mod server;
@@ -16,6 +17,7 @@ use program::Failure;
 const USAGE: &str = "\
 cargo xtask serve [OPTIONS OF THE SERVER]   build page and server, serve on http://127.0.0.1:3000
 cargo xtask test [FILTER]                   build both, run every test, browser included
+cargo xtask bench [SCENARIO...] [OPTIONS]   measure the server and its peers in turn, write server/benches/RESULTS.md
 cargo xtask site                            build the page alone, print its weight";
 
 fn main() -> ExitCode {
@@ -39,6 +41,8 @@ fn run(command: &str, rest: &[String]) -> Result<ExitCode, Failure> {
             Err(server::build(&places)?.run_in_our_place(rest))
         }
         "test" => test::run(&Places::find()?, rest),
+        "bench" => bench::run(&Places::find()?, rest),
+        bench::PIPE => bench::pipe::run(rest).map(|()| ExitCode::SUCCESS),
         "site" => site::build(&Places::find()?).map(|()| ExitCode::SUCCESS),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");

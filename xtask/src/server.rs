@@ -30,6 +30,10 @@ pub fn build(places: &Places) -> Result<Server, Failure> {
 }
 
 impl Server {
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
     /// Becomes the server, so that a signal to our process id reaches it; returns only if that failed.
     pub fn run_in_our_place(self, arguments: &[String]) -> Failure {
         Failure::at(&self.0)(Command::new(&self.0).args(arguments).exec())

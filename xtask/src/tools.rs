@@ -66,6 +66,31 @@ pub fn browser(places: &Places) -> Result<(), Failure> {
     if missing.is_empty() { Ok(()) } else { apt_install(&missing) }
 }
 
+/// Debian's nginx and HAProxy, which the bench compares with; `programs` are theirs.
+///
+/// # Errors
+/// One is missing and cannot be installed.
+pub fn byte_pipes(programs: &[&Path]) -> Result<(), Failure> {
+    let missing =
+        programs.iter().filter(|program| !program.exists()).filter_map(|program| program.file_name());
+    let missing: Vec<&str> = missing.filter_map(|name| name.to_str()).collect();
+    if missing.is_empty() { Ok(()) } else { apt_install(&missing) }
+}
+
+/// The folder of the bench's npm peers, with our glue.
+///
+/// # Errors
+/// They are missing and npm cannot install them.
+pub fn bench_peers(places: &Places) -> Result<PathBuf, Failure> {
+    let (source, folder) = (places.workspace.join("xtask/bench/peers"), places.target.join("bench-peers"));
+    copy_manifest(&source, &folder)?;
+    npm_ci(&folder, "busboy, lib-storage and multer-s3, which the bench compares with")?;
+    for name in ["lib_storage.mjs", "multer_s3.mjs"] {
+        fs::copy(source.join(name), folder.join(name)).map_err(Failure::at(&source.join(name)))?;
+    }
+    Ok(folder)
+}
+
 fn copy_manifest(from: &Path, to: &Path) -> Result<(), Failure> {
     fs::create_dir_all(to).map_err(Failure::at(to))?;
     for name in ["package.json", "package-lock.json"] {
@@ -93,20 +118,34 @@ fn npm_ci(folder: &Path, what: &str) -> Result<(), Failure> {
 
 fn apt_install(packages: &[&str]) -> Result<(), Failure> {
     let list = packages.join(" ");
-    let by_hand = || Failure::new(format!("the tests need {list}: install as root, apt-get install {list}"));
-    let apt = program::on_path("apt-get").ok_or_else(by_hand)?;
+    let by_hand = || Failure::new(format!("this needs {list}: install as root, apt-get install {list}"));
+    program::on_path("apt-get").ok_or_else(by_hand)?;
     let is_root = program::answer(Command::new("id").arg("-u")).as_deref() == Some("0");
-    let as_root = |arguments: &[&str]| {
-        let mut command = if is_root { Command::new("env") } else { Command::new("sudo") };
-        if !is_root {
-            command.args(["-n", "env"]);
-        }
-        command.arg("DEBIAN_FRONTEND=noninteractive").arg(&apt).args(["-q"]).args(arguments);
-        program::run(command.stdout(Stdio::null()))
-    };
+    let mut shell = if is_root { Command::new("sh") } else { Command::new("sudo") };
+    if !is_root {
+        shell.args(["-n", "sh"]);
+    }
     println!("xtask: installing {list} (apt)");
-    as_root(&["update"]).map_err(|_| by_hand())?;
     // A browser without any font draws no text.
-    let always = ["install", "-y", "--no-install-recommends", "fonts-dejavu-core"];
-    as_root(&[&always, packages].concat()).map_err(|_| by_hand())
+    shell.args(["-euc", INSTALL, "sh", "fonts-dejavu-core"]).args(packages);
+    program::run(shell.stdout(Stdio::null())).map_err(|_| by_hand())
 }
+
+/// Debian starts a service when it installs one, now and at every boot: the policy forbids the first, and its
+/// tools take back the second.
+const INSTALL: &str = r#"
+export DEBIAN_FRONTEND=noninteractive
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+fi
+apt-get -q update
+apt-get -q install -y --no-install-recommends "$@"
+for name in "$@"; do
+    if [ -e "/etc/init.d/$name" ]; then
+        update-rc.d "$name" disable
+    fi
+done
+"#;
