@@ -30,8 +30,12 @@ struct Shared {
     /// Slabs that nobody has taken or reserved.
     free: Arc<Semaphore>,
     slabs: usize,
+    /// Windows that could be reserved if nothing were borrowed.
+    windows: Arc<Semaphore>,
     /// Allocated and not in use, the latest last: it is still in the processor's cache.
     pool: Mutex<Vec<Box<[u8]>>>,
+    /// Slabs in the pool and outside.
+    allocated: AtomicUsize,
     accounts: Mutex<Vec<Weak<Account>>>,
     next_look: Mutex<Instant>,
     given_up: AtomicU64,
@@ -42,7 +46,8 @@ struct Shared {
 struct Account {
     budget: Arc<Shared>,
     window: Arc<Semaphore>,
-    _reserved: OwnedSemaphorePermit,
+    /// The window's slabs, and its place among the windows.
+    _reserved: (OwnedSemaphorePermit, OwnedSemaphorePermit),
     since: Instant,
     /// Slabs taken since then.
     taken: AtomicU64,
@@ -53,8 +58,8 @@ struct Account {
     is_bare: AtomicBool,
 }
 
-/// Gives up copies that are kept only for a replay; false when there are none.
-type GiveUp = Box<dyn Fn() -> bool + Send + Sync>;
+/// Gives up copies that are kept only for a replay; returns how many slabs that were.
+type GiveUp = Box<dyn Fn() -> usize + Send + Sync>;
 
 impl Budget {
     /// A budget of `limit` bytes, rounded down to whole slabs.
@@ -63,8 +68,10 @@ impl Budget {
         let slabs = usize::try_from(limit / SLAB as u64).unwrap_or(usize::MAX).min(Semaphore::MAX_PERMITS);
         let shared = Shared {
             free: Arc::new(Semaphore::new(slabs)),
+            windows: Arc::new(Semaphore::new(slabs / WINDOW as usize)),
             slabs,
             pool: Mutex::default(),
+            allocated: AtomicUsize::new(0),
             accounts: Mutex::default(),
             next_look: Mutex::new(Instant::now()),
             given_up: AtomicU64::new(0),
@@ -79,10 +86,10 @@ impl Budget {
         (self.shared.slabs - self.shared.free.available_permits()) * SLAB
     }
 
-    /// Bytes allocated for the next slabs, and not in use.
+    /// Bytes that slabs have been allocated for, those kept for the next upload included.
     #[must_use]
-    pub fn pooled(&self) -> usize {
-        lock(&self.shared.pool).len() * SLAB
+    pub fn allocated(&self) -> usize {
+        self.shared.allocated.load(Ordering::Relaxed) * SLAB
     }
 
     /// Uploads whose replay copies were given up for want of memory, since the start.
@@ -97,18 +104,33 @@ impl Budget {
         self.shared.waiting.load(Ordering::Relaxed)
     }
 
-    /// Admits an upload by reserving its window; `None` when even that is not to be had.
-    #[must_use]
-    pub fn admit(&self) -> Option<Allowance> {
-        self.admit_since(Instant::now())
+    /// Admits an upload by reserving its window.
+    ///
+    /// Where others hold the memory, they give up replay copies and it is waited for; `None` when windows alone
+    /// fill the budget.
+    ///
+    /// # Cancellation
+    /// Safe: the place in the queue is given up.
+    pub async fn admit(&self) -> Option<Allowance> {
+        self.admit_since(Instant::now()).await
     }
 
-    fn admit_since(&self, since: Instant) -> Option<Allowance> {
-        let reserved = Arc::clone(&self.shared.free).try_acquire_many_owned(WINDOW).ok()?;
+    async fn admit_since(&self, since: Instant) -> Option<Allowance> {
+        let shared = &self.shared;
+        let windows = Arc::clone(&shared.windows).try_acquire_owned().ok()?;
+        let reserved = match Arc::clone(&shared.free).try_acquire_many_owned(WINDOW) {
+            Ok(reserved) => reserved,
+            Err(_) => {
+                let _waiting = Waiting::new(shared);
+                shared.relieve(WINDOW as usize, None);
+                let reserved = Arc::clone(&shared.free).acquire_many_owned(WINDOW).await;
+                reserved.expect("the budget is never closed")
+            }
+        };
         let account = Arc::new(Account {
             budget: Arc::clone(&self.shared),
             window: Arc::new(Semaphore::new(WINDOW as usize)),
-            _reserved: reserved,
+            _reserved: (reserved, windows),
             since,
             taken: AtomicU64::new(0),
             borrowed: AtomicUsize::new(0),
@@ -136,11 +158,12 @@ impl Allowance {
     /// # Cancellation
     /// Safe: nothing is taken unless the slab is returned.
     pub async fn slab(&self) -> Slab {
-        let permit = match self.account.try_take().or_else(|| self.account.relieve()) {
+        let account = &self.account;
+        let permit = match account.try_take().or_else(|| account.take_from_others()) {
             Some(permit) => permit,
-            None => self.account.wait().await,
+            None => account.wait().await,
         };
-        self.account.slab(permit)
+        account.slab(permit)
     }
 
     /// Waits, first come first served, for the memory of `bytes` at once.
@@ -169,8 +192,8 @@ impl Allowance {
         self.account.is_bare.store(false, Ordering::Relaxed);
     }
 
-    /// How to give up what this upload keeps for a replay; it says whether there was something.
-    pub fn gives_up_by(&self, give_up: impl Fn() -> bool + Send + Sync + 'static) {
+    /// How to give up what this upload keeps for a replay; it returns how many slabs that were.
+    pub fn gives_up_by(&self, give_up: impl Fn() -> usize + Send + Sync + 'static) {
         lock(&self.account.copies).push(Box::new(give_up));
     }
 }
@@ -184,31 +207,19 @@ impl Account {
         Some(Permit::borrowed(permit, self))
     }
 
-    /// Makes uploads give up replay copies, the fastest first and none that is slower than this one, until
-    /// there is a slab.
-    fn relieve(self: &Arc<Self>) -> Option<Permit> {
-        if self.is_bare.load(Ordering::Relaxed) && !self.budget.may_look() {
+    /// A slab that somebody gives up, this upload at last.
+    fn take_from_others(self: &Arc<Self>) -> Option<Permit> {
+        if self.is_bare() && !self.budget.may_look() {
             return None;
         }
-        let running: Vec<_> = lock(&self.budget.accounts).iter().filter_map(Weak::upgrade).collect();
-        let mut holders: Vec<_> = running
-            .into_iter()
-            .filter(|account| Arc::ptr_eq(account, self) || account.has_borrowed_copies())
-            .map(|account| (account.pace(), account))
-            .collect();
-        holders.sort_by_key(|(pace, _)| std::cmp::Reverse(*pace));
-        for (_, holder) in holders {
-            if holder.give_up() {
-                self.budget.given_up.fetch_add(1, Ordering::Relaxed);
-                if let Some(permit) = self.try_take() {
-                    return Some(permit);
-                }
-            }
-            if Arc::ptr_eq(&holder, self) {
-                break;
+        loop {
+            self.budget.relieve(1, Some(self));
+            // Others may have waited for what was given up.
+            let permit = self.try_take();
+            if permit.is_some() || self.is_bare() {
+                return permit;
             }
         }
-        None
     }
 
     async fn wait(self: &Arc<Self>) -> Permit {
@@ -227,17 +238,29 @@ impl Account {
     fn slab(&self, permit: Permit) -> Slab {
         self.taken.fetch_add(1, Ordering::Relaxed);
         let free = lock(&self.budget.pool).pop();
-        Slab { buffer: free.unwrap_or_else(|| vec![0; SLAB].into()), len: 0, permit }
+        let allocate = || {
+            self.budget.allocated.fetch_add(1, Ordering::Relaxed);
+            vec![0; SLAB].into()
+        };
+        Slab { buffer: free.unwrap_or_else(allocate), len: 0, permit }
+    }
+
+    fn is_bare(&self) -> bool {
+        self.is_bare.load(Ordering::Relaxed)
     }
 
     fn has_borrowed_copies(&self) -> bool {
-        !self.is_bare.load(Ordering::Relaxed) && self.borrowed.load(Ordering::Relaxed) > 0
+        !self.is_bare() && self.borrowed.load(Ordering::Relaxed) > 0
     }
 
-    fn give_up(&self) -> bool {
+    /// Gives up all copies; returns how many slabs they were.
+    fn give_up(&self) -> usize {
         self.is_bare.store(true, Ordering::Relaxed);
-        // All of them, not only until the first that has something.
-        lock(&self.copies).iter().fold(false, |some, give_up| give_up() || some)
+        let given_up = lock(&self.copies).iter().map(|give_up| give_up()).sum();
+        if given_up > 0 {
+            self.budget.given_up.fetch_add(1, Ordering::Relaxed);
+        }
+        given_up
     }
 
     /// Slabs a second since the upload began.
@@ -248,6 +271,23 @@ impl Account {
 }
 
 impl Shared {
+    /// Makes uploads give up replay copies until `wanted` slabs are free or on their way, the fastest first, and
+    /// none that is slower than the one that asks.
+    fn relieve(&self, wanted: usize, asking: Option<&Arc<Account>>) {
+        let asks = |account: &Arc<Account>| asking.is_some_and(|asking| Arc::ptr_eq(account, asking));
+        let running: Vec<_> = lock(&self.accounts).iter().filter_map(Weak::upgrade).collect();
+        let holders = running.into_iter().filter(|account| asks(account) || account.has_borrowed_copies());
+        let mut holders: Vec<_> = holders.map(|account| (account.pace(), account)).collect();
+        holders.sort_by_key(|(pace, _)| std::cmp::Reverse(*pace));
+        let mut given_up = 0;
+        for (_, holder) in holders {
+            given_up += holder.give_up();
+            if given_up >= wanted || asks(&holder) {
+                break;
+            }
+        }
+    }
+
     fn may_look(&self) -> bool {
         let (mut next, now) = (lock(&self.next_look), Instant::now());
         let may = now >= *next;
@@ -264,8 +304,10 @@ impl Drop for Account {
         accounts.retain(|account| account.strong_count() > 0);
         if accounts.is_empty() {
             let mut pool = lock(&self.budget.pool);
-            pool.truncate(KEPT_AT_REST);
+            let surplus = pool.len().saturating_sub(KEPT_AT_REST);
+            pool.drain(..surplus);
             pool.shrink_to_fit();
+            self.budget.allocated.fetch_sub(surplus, Ordering::Relaxed);
         }
     }
 }
@@ -390,7 +432,7 @@ mod tests {
     #[tokio::test]
     async fn a_permit_lives_as_long_as_the_last_slice_of_its_slab() {
         let budget = budget(16);
-        let allowance = budget.admit().unwrap();
+        let allowance = budget.admit().await.unwrap();
         let mut slabs = Vec::new();
         for _ in 0..=WINDOW {
             let mut slab = allowance.slab().await;
@@ -406,15 +448,15 @@ mod tests {
         assert_eq!(budget.used(), WINDOW_BYTES, "the window is held by its slabs");
         drop(slabs);
         assert_eq!(budget.used(), 0);
-        assert_eq!(budget.pooled(), (WINDOW as usize + 1) * SLAB, "allocations are used again");
+        assert_eq!(budget.allocated(), (WINDOW as usize + 1) * SLAB, "kept for the next upload");
     }
 
     #[tokio::test]
     async fn an_upload_moves_within_its_window_when_the_budget_is_used_up() {
         let budget = budget(2 * WINDOW as usize);
-        let first = budget.admit().unwrap();
-        let second = budget.admit().unwrap();
-        assert!(budget.admit().is_none(), "no window is left for a third upload");
+        let first = budget.admit().await.unwrap();
+        let second = budget.admit().await.unwrap();
+        assert!(budget.admit().await.is_none(), "no window is left for a third upload");
         let mut held = Vec::new();
         for _ in 0..WINDOW {
             held.push(first.slab().await);
@@ -431,7 +473,7 @@ mod tests {
 
     /// An upload that holds `slabs` beyond its window, all of them replay copies.
     async fn holder(budget: &Budget, slabs: usize, since: Instant) -> (Allowance, Arc<Mutex<Vec<Slab>>>) {
-        let allowance = budget.admit_since(since).unwrap();
+        let allowance = budget.admit_since(since).await.unwrap();
         let copies = Arc::new(Mutex::new(Vec::new()));
         for _ in 0..WINDOW as usize + slabs {
             let slab = allowance.slab().await;
@@ -439,7 +481,7 @@ mod tests {
         }
         let held = Arc::downgrade(&copies);
         allowance.gives_up_by(move || {
-            held.upgrade().is_some_and(|held| !std::mem::take(&mut *held.lock().unwrap()).is_empty())
+            held.upgrade().map_or(0, |held| std::mem::take(&mut *held.lock().unwrap()).len())
         });
         (allowance, copies)
     }
@@ -473,12 +515,23 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_new_upload_gets_its_window_from_the_copies_of_others() {
+        let budget = budget(3 * WINDOW as usize);
+        let (_first, copies) = holder(&budget, 2 * WINDOW as usize, Instant::now()).await;
+        let second = budget.admit().await.unwrap();
+        assert!(copies.lock().unwrap().is_empty());
+        let _third = budget.admit().await.unwrap();
+        assert!(budget.admit().await.is_none(), "windows alone fill the budget");
+        drop(second);
+    }
+
+    #[tokio::test]
     async fn a_share_shrinks_as_uploads_come() {
         let budget = budget(64);
-        let first = budget.admit().unwrap();
+        let first = budget.admit().await.unwrap();
         let half = 32 * SLAB as u64;
         assert!(first.affords(half));
-        let second = budget.admit().unwrap();
+        let second = budget.admit().await.unwrap();
         assert!(!first.affords(half), "its own window counts");
         assert!(first.affords(half - WINDOW_BYTES as u64));
         drop(second);
@@ -488,7 +541,7 @@ mod tests {
     #[tokio::test]
     async fn a_reserve_is_taken_slab_by_slab() {
         let budget = budget(64);
-        let allowance = budget.admit().unwrap();
+        let allowance = budget.admit().await.unwrap();
         let mut part = allowance.reserve(2 * SLAB as u64 - 1).await;
         let slab = part.slab().unwrap();
         drop(part.slab().unwrap());
@@ -504,14 +557,14 @@ mod tests {
     #[tokio::test]
     async fn at_rest_little_is_kept() {
         let budget = budget(256);
-        let allowance = budget.admit().unwrap();
+        let allowance = budget.admit().await.unwrap();
         let mut slabs = Vec::new();
         for _ in 0..128 {
             slabs.push(allowance.slab().await);
         }
         drop(slabs);
-        assert_eq!(budget.pooled(), 128 * SLAB);
+        assert_eq!(budget.allocated(), 128 * SLAB);
         drop(allowance);
-        assert_eq!(budget.pooled(), KEPT_AT_REST * SLAB);
+        assert_eq!(budget.allocated(), KEPT_AT_REST * SLAB);
     }
 }

@@ -148,7 +148,7 @@ pub struct Clocks {
     pub waiting_after: Duration,
     /// How long the end of an upload is remembered.
     pub remember: Duration,
-    /// For an upload of unknown size to get memory for a whole part.
+    /// For an upload to get its window, and one of unknown size to get memory for a whole part.
     pub permit_wait: Duration,
 }
 

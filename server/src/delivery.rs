@@ -223,9 +223,8 @@ impl InFlight {
         // Weak: the parts hold slabs, and slabs hold the allowance.
         let parts = Arc::downgrade(&self.0);
         allowance.gives_up_by(move || {
-            let give_up =
-                |parts: Self| parts.lock().iter().fold(false, |any, part| part.give_up_replay() || any);
-            parts.upgrade().map(Self).is_some_and(give_up)
+            let parts = parts.upgrade().map(Self);
+            parts.map_or(0, |parts| parts.lock().iter().map(Part::give_up_replay).sum())
         });
     }
 

@@ -93,11 +93,13 @@ struct Limit {
     parts: usize,
     quickest: Duration,
     measured: u32,
+    /// No part was late so far: the limit is far away.
+    is_ramping: bool,
 }
 
 impl Default for Limit {
     fn default() -> Self {
-        Self { parts: FIRST_LIMIT, quickest: Duration::MAX, measured: 0 }
+        Self { parts: FIRST_LIMIT, quickest: Duration::MAX, measured: 0, is_ramping: true }
     }
 }
 
@@ -113,10 +115,12 @@ impl Limit {
         }
         self.measured += 1;
         self.quickest = self.quickest.min(took);
+        let is_quick = took <= self.quickest * 3 / 2;
+        self.is_ramping &= is_quick;
         if took > self.quickest * 5 / 2 {
             self.parts = (self.parts - 1).max(LEAST);
-        } else if is_tight && took <= self.quickest * 3 / 2 {
-            self.parts = (self.parts + 1).min(MOST);
+        } else if is_tight && is_quick {
+            self.parts = (self.parts + if self.is_ramping { 2 } else { 1 }).min(MOST);
         }
     }
 }
@@ -132,10 +136,14 @@ mod tests {
     #[test]
     fn parts_that_pass_as_quickly_become_more() {
         let mut limit = Limit::default();
-        for _ in 0..12 {
+        for _ in 0..4 {
             limit.adjust(ms(115), true);
         }
-        assert_eq!(limit.parts(), 16);
+        assert_eq!(limit.parts(), 12, "three times as many after the first round");
+        limit.adjust(ms(200), true);
+        assert_eq!(limit.parts(), 12);
+        limit.adjust(ms(115), true);
+        assert_eq!(limit.parts(), 13);
         for _ in 0..100 {
             limit.adjust(ms(115), true);
         }
@@ -148,7 +156,7 @@ mod tests {
         for _ in 0..1000 {
             // A store of one speed in all: with more parts each takes longer.
             limit.adjust(ms(100 * limit.parts() as u64), true);
-            assert!(limit.parts() <= 2 * FIRST_LIMIT);
+            assert!(limit.parts() <= 3 * FIRST_LIMIT);
         }
     }
 
@@ -158,7 +166,7 @@ mod tests {
         for _ in 0..12 {
             limit.adjust(ms(100), true);
         }
-        for _ in 0..20 {
+        for _ in 0..MOST {
             limit.adjust(ms(1000), true);
         }
         assert_eq!(limit.parts(), LEAST);

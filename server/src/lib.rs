@@ -131,7 +131,7 @@ async fn open_embedded(
     store.ensure_bucket(EMBEDDED_BUCKET).await?;
     let access_key = kept_or(storage.store_access_key.as_ref(), dir, "store-access-key")?;
     let secret_key = kept_or(storage.store_secret_key.as_ref(), dir, "store-secret-key")?;
-    let listener = TcpListener::bind(storage.store_listen).await?;
+    let listener = listener::bind(storage.store_listen)?;
     let url = format!("http://{}", listener.local_addr()?);
     let (access, secret, shutdown) = (access_key.clone(), secret_key.clone(), shutdown.clone());
     tasks.spawn(async move { store.serve(listener, &access, &secret, shutdown).await });

@@ -1,6 +1,8 @@
 //! The accept loop: HTTP/1.1 with a clock on the request's head and a bounded read buffer.
 
 use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -9,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::{ServiceExt, service_fn};
@@ -20,8 +22,22 @@ const READ_MEMORY: usize = 16 * 1024 * 1024;
 const LARGEST_READ: usize = 256 * 1024;
 /// The least of it, which also bounds a request's head (FAULTS.md, limits).
 const SMALLEST_READ: usize = 16 * 1024;
+/// Connections that wait to be accepted; past that a client's first try is lost, and it comes again a second later.
+const BACKLOG: u32 = 4096;
 /// After a failed accept, mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Listens on `address`, where a crowd may come at once.
+///
+/// # Errors
+/// The address cannot be had.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    // A restart does not wait for connections of the run before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves `router` on `listener` until `shutdown`; requests that run then are ended by whoever owns them.
 pub async fn accept(

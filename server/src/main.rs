@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use server::config::{Config, LogFormat};
+use server::listener;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -25,7 +26,7 @@ async fn main() -> ExitCode {
 
 async fn run(config: Config) -> std::io::Result<()> {
     let shutdown = CancellationToken::new();
-    let listener = TcpListener::bind(config.listen).await?;
+    let listener = listener::bind(config.listen)?;
     banner(&config, &listener)?;
     tokio::spawn(stop_on_signal(shutdown.clone()));
     server::serve(listener, config, shutdown).await

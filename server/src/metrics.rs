@@ -63,7 +63,7 @@ impl Metrics {
         gauge("uploads_in_flight", "Uploads that run now", count(self.uploads.running()));
         let budget = self.uploads.budget();
         gauge("buffer_bytes", "Bytes of the buffer memory in use", count(budget.used()));
-        gauge("buffer_pooled_bytes", "Bytes allocated for the next uploads", count(budget.pooled()));
+        gauge("buffer_allocated_bytes", "Bytes allocated for it, in use or not", count(budget.allocated()));
         gauge("buffer_waiting", "Uploads that wait for buffer memory", count(budget.waiting()));
         gauge("sockets", "Watchers connected now", self.sockets.0.load(Ordering::Relaxed));
         gauge("store_connections", "Connections to the store", count(self.connector.open_connections()));

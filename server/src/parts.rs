@@ -138,8 +138,8 @@ impl Run {
         }
     }
 
-    /// Gives up the full slabs before `position`; whether there was one.
-    fn drop_before(&mut self, position: u64) -> bool {
+    /// Gives up the full slabs before `position`; returns how many.
+    fn drop_before(&mut self, position: u64) -> usize {
         let before = self.dropped;
         while let Some(slab) = self.full.front()
             && self.holds_from() + slab.len() as u64 <= position
@@ -147,7 +147,7 @@ impl Run {
             self.full.pop_front();
             self.dropped += 1;
         }
-        self.dropped > before
+        self.dropped - before
     }
 
     fn clear(&mut self) {
@@ -320,8 +320,8 @@ impl Part {
 
     /// Frees what the running attempt has sent, now and from here on: the part cannot be sent again.
     ///
-    /// Returns whether something was freed.
-    pub fn give_up_replay(&self) -> bool {
+    /// Returns how many slabs were freed.
+    pub fn give_up_replay(&self) -> usize {
         let mut state = self.lock();
         state.keeps_replay = false;
         let yielded = if state.attempt > 0 { state.yielded } else { 0 };
@@ -484,7 +484,7 @@ mod tests {
 
     /// Appends `bytes` as the form does, with slabs of a budget of its own.
     async fn append(part: &Part, mut bytes: &[u8]) {
-        let allowance = Budget::new(1 << 20).admit().unwrap();
+        let allowance = Budget::new(1 << 20).admit().await.unwrap();
         while !bytes.is_empty() {
             if part.is_out_of_room() {
                 part.add_slab(allowance.slab().await);
@@ -554,7 +554,7 @@ mod tests {
         append(&part, &[1; 2 * SLAB]).await;
         let mut body = part.body();
         next(&mut body).await;
-        assert!(part.give_up_replay());
+        assert_eq!(part.give_up_replay(), 1);
         assert!(!part.can_replay());
         assert_eq!(next(&mut body).await, [1; SLAB].as_slice());
         append(&part, &[2; SLAB]).await;

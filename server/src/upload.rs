@@ -92,7 +92,7 @@ impl Uploads {
         let (answer, mut answered) = oneshot::channel();
         let (uploads, headers) = (self.clone(), headers.clone());
         let upload = async move {
-            let (settled, admission) = match uploads.admit() {
+            let (settled, admission) = match uploads.admit().await {
                 Ok(admission) => {
                     let settled = uploads.run(&admission, client, &headers, body.clone()).await;
                     (settled, Some(admission))
@@ -117,7 +117,7 @@ impl Uploads {
         answered.await.unwrap_or_else(lost)
     }
 
-    fn admit(&self) -> Result<Admission, Failure> {
+    async fn admit(&self) -> Result<Admission, Failure> {
         if self.tracker.is_closed() {
             return Err(Failure::ServerShutdown);
         }
@@ -126,7 +126,8 @@ impl Uploads {
             return Err(Failure::Busy);
         }
         let running = Running(Arc::clone(&self.running));
-        let allowance = self.budget.admit().ok_or(Failure::Busy)?;
+        let admitted = tokio::time::timeout(self.clocks.permit_wait, self.budget.admit()).await;
+        let allowance = admitted.ok().flatten().ok_or(Failure::Busy)?;
         Ok(Admission { allowance, _running: running })
     }
 
