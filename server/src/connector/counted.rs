@@ -10,14 +10,16 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::wire::Meter;
 
-/// Bytes handed to the stream at once while the store keeps up. Half of it costs twice the processor time.
+/// Bytes handed to the stream at once while the store keeps up: all that hyper has queued.
 const LONG_STRIDE: usize = 256 * 1024;
 /// The same until it has shown that it does.
 const SHORT_STRIDE: usize = 8 * 1024;
-/// A wait for room that says that the store sets the pace.
+/// A wait for room that may say that the store sets the pace.
 const SLOW_WAIT: Duration = Duration::from_millis(5);
 /// Bytes taken without such a wait after which a store counts as fast: more than a receive buffer holds.
 const PROVEN: usize = 1024 * 1024;
+/// A store that takes so many bytes a second is fast all the same: it, or this server, had to wait for a processor.
+const FAST: u64 = 32 * 1024 * 1024;
 
 /// A stream over a socket that can tell whether the kernel wants more, which is sooner than it refuses more.
 pub(super) trait Room {
@@ -31,8 +33,9 @@ pub(super) trait Room {
 /// and jump. So until a store has proven fast, little is written, and only when the kernel asks for it.
 #[derive(Default)]
 struct Stride {
-    /// Bytes taken since the last slow wait.
+    /// Bytes taken since the last slow wait, and since when.
     taken: usize,
+    since: Option<Instant>,
     waits_since: Option<Instant>,
 }
 
@@ -50,11 +53,22 @@ impl Stride {
     }
 
     fn takes(&mut self, bytes: usize) {
-        if self.waits_since.take().is_some_and(|since| since.elapsed() > SLOW_WAIT) {
-            self.taken = 0;
+        if let Some(waited) = self.waits_since.take()
+            && waited.elapsed() > SLOW_WAIT
+        {
+            let is_fast = !self.is_short() && self.since.is_some_and(|since| rate(self.taken, since) >= FAST);
+            self.taken = if is_fast { PROVEN } else { 0 };
+            self.since = None;
         }
+        self.since.get_or_insert_with(Instant::now);
         self.taken = self.taken.saturating_add(bytes);
     }
+}
+
+/// Bytes a second.
+fn rate(bytes: usize, since: Instant) -> u64 {
+    let micros = u64::try_from(since.elapsed().as_micros()).unwrap_or(u64::MAX).max(1);
+    (bytes as u64).saturating_mul(1_000_000) / micros
 }
 
 pub(super) struct Counted<S> {

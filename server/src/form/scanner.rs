@@ -155,8 +155,8 @@ impl Scanner {
     /// Passes on what lies before `at`, and keeps the rest for the next chunk.
     fn carry_from(&mut self, at: usize) -> Scan {
         let content = self.chunk.split_to(at);
-        self.carry.extend_from_slice(&self.chunk);
-        self.chunk.clear();
+        // A chunk that is used up is let go, so that hyper can read into the same buffer again.
+        self.carry.extend_from_slice(&std::mem::take(&mut self.chunk));
         if content.is_empty() { Scan::More } else { Scan::Bytes(content) }
     }
 
@@ -215,7 +215,7 @@ impl Scanner {
             }
             None if self.head.len() >= MAX_HEAD + 4 => Err(Failure::BadPartHeader),
             None => {
-                self.chunk.clear();
+                self.chunk = Bytes::new();
                 Ok(None)
             }
         }
