@@ -30,14 +30,17 @@ struct Shared {
 #[derive(Default)]
 struct State {
     running: usize,
-    /// Somebody waited for the limit since the last part landed.
-    is_tight: bool,
+    /// How often a part had to wait for the limit.
+    waits: u64,
     limit: Limit,
 }
 
 /// A part on its way; [`Flight::land`] takes it when the store has acknowledged it.
 #[derive(Debug)]
-pub struct Departure(Instant);
+pub struct Departure {
+    at: Instant,
+    waits: u64,
+}
 
 impl Flight {
     /// Waits until one more part may be on its way; past [`LEAST`], only while `affords` says so.
@@ -59,22 +62,22 @@ impl Flight {
     fn try_depart(&self, affords: impl Fn() -> bool) -> Option<Departure> {
         let mut state = self.lock();
         if state.running >= state.limit.parts() {
-            state.is_tight = true;
+            state.waits += 1;
             return None;
         }
         if state.running >= LEAST && !affords() {
             return None;
         }
         state.running += 1;
-        Some(Departure(Instant::now()))
+        Some(Departure { at: Instant::now(), waits: state.waits })
     }
 
     /// The store has acknowledged a part.
     pub fn land(&self, departure: &Departure) {
         let mut state = self.lock();
         state.running -= 1;
-        let is_tight = std::mem::take(&mut state.is_tight);
-        state.limit.adjust(departure.0.elapsed(), is_tight);
+        let is_tight = state.waits > departure.waits;
+        state.limit.adjust(departure.at.elapsed(), is_tight);
         drop(state);
         self.shared.landed.notify_waiters();
     }
