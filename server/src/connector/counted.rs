@@ -13,11 +13,13 @@ use super::wire::Meter;
 /// Bytes handed to the stream at once while the store keeps up: all that hyper has queued.
 const LONG_STRIDE: usize = 256 * 1024;
 /// The same until it has shown that it does.
-const SHORT_STRIDE: usize = 8 * 1024;
+const SHORT_STRIDE: usize = 16 * 1024;
+/// The same once it has shown that it does not.
+const SHORTEST_STRIDE: usize = 8 * 1024;
 /// A wait for room that may say that the store sets the pace.
 const SLOW_WAIT: Duration = Duration::from_millis(5);
 /// Bytes taken without such a wait after which a store counts as fast: more than a receive buffer holds.
-const PROVEN: usize = 1024 * 1024;
+const PROVEN: usize = 512 * 1024;
 /// A store that takes so many bytes a second is fast all the same: it, or this server, had to wait for a processor.
 const FAST: u64 = 32 * 1024 * 1024;
 
@@ -37,6 +39,8 @@ struct Stride {
     taken: usize,
     since: Option<Instant>,
     waits_since: Option<Instant>,
+    /// The last wait was a slow one, and nothing has proven the store fast since.
+    is_slow: bool,
 }
 
 impl Stride {
@@ -45,7 +49,11 @@ impl Stride {
     }
 
     const fn bytes(&self) -> usize {
-        if self.is_short() { SHORT_STRIDE } else { LONG_STRIDE }
+        match (self.is_short(), self.is_slow) {
+            (false, _) => LONG_STRIDE,
+            (true, false) => SHORT_STRIDE,
+            (true, true) => SHORTEST_STRIDE,
+        }
     }
 
     fn waits(&mut self) {
@@ -58,6 +66,7 @@ impl Stride {
         {
             let is_fast = !self.is_short() && self.since.is_some_and(|since| rate(self.taken, since) >= FAST);
             self.taken = if is_fast { PROVEN } else { 0 };
+            self.is_slow = !is_fast;
             self.since = None;
         }
         self.since.get_or_insert_with(Instant::now);
