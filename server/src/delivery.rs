@@ -107,7 +107,7 @@ impl Carrier {
             Err(failure) if !part.was_given_whole() => return Err(NotStored::Failed(failure)),
             Err(failure) => failure,
         };
-        let stored = self.bucket.settle(&self.object.key, &content, failure).await?;
+        let stored = Box::pin(self.bucket.settle(&self.object.key, &content, failure)).await?;
         Ok(self.complete(content, stored))
     }
 
@@ -120,7 +120,8 @@ impl Carrier {
         incoming: mpsc::Receiver<Departed>,
         arrival: oneshot::Receiver<Content>,
     ) -> Result<Delivered, NotStored> {
-        let upload = self.bucket.create(&self.object).await.map_err(NotStored::Failed)?;
+        // Boxed, each call takes room only while it runs: the parts take the longest.
+        let upload = Box::pin(self.bucket.create(&self.object)).await.map_err(NotStored::Failed)?;
         let sent = tokio::select! {
             biased;
             failure = self.progress.ended() => Err(failure),
@@ -132,12 +133,12 @@ impl Carrier {
         };
         match ready.and_then(|ready| self.progress.commit().map(|()| ready)) {
             Ok((parts, content)) => {
-                let stored = upload.complete(parts, &content).await?;
+                let stored = Box::pin(upload.complete(parts, &content)).await?;
                 Ok(self.complete(content, stored))
             }
             Err(failure) => {
                 self.parts.each(|part| part.fail(failure));
-                if let Err(abort) = upload.abort().await {
+                if let Err(abort) = Box::pin(upload.abort()).await {
                     tracing::warn!(code = abort.code(), "an upload could not be aborted; the sweeper will");
                 }
                 Err(NotStored::Failed(failure))

@@ -17,7 +17,7 @@ use tokio_util::task::TaskTracker;
 use tower::{ServiceExt, service_fn};
 
 /// What all connections together may read ahead, in bytes: the more there are, the less each gets.
-const READ_MEMORY: usize = 8 * 1024 * 1024;
+const READ_MEMORY: usize = 4 * 1024 * 1024;
 /// One read's most, in bytes: the fewer reads, the less often client and server wake each other. 512 MiB took 1.15
 /// CPU s/GiB with 128 KiB, 0.87 with 256, 0.74 with 512 and 0.74 with this.
 const LARGEST_READ: usize = 1024 * 1024;
@@ -115,9 +115,9 @@ mod tests {
     #[test]
     fn read_buffers_shrink_as_connections_grow_in_number() {
         assert_eq!(read_buffer(1), LARGEST_READ);
-        assert_eq!(read_buffer(8), LARGEST_READ);
-        assert_eq!(read_buffer(64), 128 * 1024);
-        assert_eq!(read_buffer(500), 16_777);
+        assert_eq!(read_buffer(4), LARGEST_READ);
+        assert_eq!(read_buffer(64), 64 * 1024);
+        assert_eq!(read_buffer(250), 16_777);
         assert_eq!(read_buffer(100_000), SMALLEST_READ);
     }
 }

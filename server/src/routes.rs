@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use app::wire::{CLIENT_ID_HEADER, Snapshot};
+use app::wire::Snapshot;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::WebSocketUpgrade;
@@ -24,7 +24,7 @@ use crate::page::Pages;
 use crate::progress::{Greeting, Hub};
 use crate::s3::Bucket;
 use crate::socket::{self, SocketContext};
-use crate::upload::Uploads;
+use crate::upload::{Announced, Uploads};
 
 /// All that the routes share. Cheap to clone.
 #[derive(Clone)]
@@ -94,11 +94,14 @@ async fn events(State(server): State<Server>, query: WatchQuery) -> Result<Respo
 }
 
 async fn upload(State(server): State<Server>, headers: HeaderMap, body: Body) -> Response {
+    let (announced, wants_html) = (Announced::read(&headers), wants_html(&headers));
+    // An upload may take hours, and the head pins a read buffer.
+    drop(headers);
     let body = Box::pin(body.into_data_stream().map_err(Into::into));
-    let answer = server.uploads.take(client(&headers), &headers, body).await;
+    let answer = server.uploads.take(announced, body).await;
     let failed = answer.is_err();
     let mut response = match answer {
-        answer if wants_html(&headers) => server.pages.result_page(&answer),
+        answer if wants_html => server.pages.result_page(&answer),
         Ok(answer) => Json(answer).into_response(),
         Err(problem) => problem_response(&problem),
     };
@@ -107,17 +110,6 @@ async fn upload(State(server): State<Server>, headers: HeaderMap, body: Body) ->
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
     response
-}
-
-/// The watcher that the request names.
-fn client(headers: &HeaderMap) -> Result<Option<ClientId>, Failure> {
-    let mut values = headers.get_all(CLIENT_ID_HEADER).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() {
-        return Err(Failure::ClientIdInvalid);
-    }
-    let text = value.to_str().map_err(|_| Failure::ClientIdInvalid)?;
-    ClientId::parse(text).map(Some)
 }
 
 /// A browser's own form asks for a page; programs do not.

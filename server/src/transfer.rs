@@ -9,6 +9,7 @@ use std::time::Duration;
 use app::wire::FileType;
 use bytes::Bytes;
 use crc_fast::{CrcAlgorithm, Digest};
+use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -327,8 +328,8 @@ impl Intake {
         let (first, file_type) = (self.route.first.clone(), self.head.file_type);
         let delivery = self.route.tracker.spawn(async move {
             let delivered = match is_put {
-                true => carrier.put(incoming, arrival).await,
-                false => carrier.multipart(incoming, arrival).await,
+                true => carrier.put(incoming, arrival).boxed().await,
+                false => carrier.multipart(incoming, arrival).boxed().await,
             };
             if let Err(not_stored) = delivered {
                 first.set(file_type, not_stored.failure());

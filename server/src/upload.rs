@@ -4,6 +4,7 @@
 //! ends its body, and nothing else.
 
 mod adopted;
+mod announced;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,31 +12,26 @@ use std::time::Duration;
 
 use app::wire::{FileOutcome, FileType, Outcome, Problem, UploadAnswer};
 use futures_util::future::join_all;
-use http::{HeaderMap, header};
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
 
 use crate::budget::{Allowance, Budget};
-use crate::config::{Clocks, Limits, MAX_PARTS};
+use crate::config::{Clocks, Limits};
 use crate::delivery::Delivery;
 use crate::error::Failure;
 use crate::form::{BodyStream, FileHead, Form, Patience, RequestBody};
-use crate::ids::ClientId;
 use crate::parts::PartPlan;
 use crate::progress::{FileProgress, Hub, UploadProgress};
 use crate::s3::{Bucket, NotStored};
 use crate::transfer::{FirstFailure, Intake, Route};
 use adopted::Adopted;
+pub use announced::Announced;
+use announced::largest;
 
 /// What a refused client may still send so that it reads the answer (FAULTS.md, limits).
 const DRAIN_LIMIT: usize = 32 * 1024 * 1024;
-/// Headers, boundaries and text fields of a form, above its files.
-const FORM_OVERHEAD: u64 = 1024 * 1024;
 /// How long an answer waits for the store's clean-up; that goes on after it.
 const CLEAN_UP_WAIT: Duration = Duration::from_millis(1500);
-/// Largest object that any S3 takes: 10,000 parts of 5 GiB.
-const LARGEST_OBJECT: u64 = MAX_PARTS * (5 << 30);
-
 /// Takes uploads. Cheap to clone.
 #[derive(Clone)]
 pub struct Uploads {
@@ -81,20 +77,25 @@ impl Uploads {
     ///
     /// # Errors
     /// The problem, where not every file is stored.
-    pub async fn take(
-        &self,
-        client: Result<Option<ClientId>, Failure>,
-        headers: &HeaderMap,
-        stream: BodyStream,
-    ) -> Answer {
-        let body = RequestBody::new(stream);
-        let expects_continue = headers.contains_key(header::EXPECT);
-        let (answer, mut answered) = oneshot::channel();
-        let (uploads, headers) = (self.clone(), headers.clone());
+    pub async fn take(&self, announced: Announced, stream: BodyStream) -> Answer {
+        let (mut upload, mut answered) = self.begin(announced, stream);
+        let lost = |_| Err(Box::new(Failure::Internal.problem(None, None, Vec::new())));
+        tokio::select! {
+            biased;
+            answer = &mut answered => return answer.unwrap_or_else(lost),
+            () = &mut upload => {}
+        }
+        answered.await.unwrap_or_else(lost)
+    }
+
+    fn begin(&self, announced: Announced, stream: BodyStream) -> (Adopted, oneshot::Receiver<Answer>) {
+        let (uploads, body) = (self.clone(), RequestBody::new(stream));
+        let (answer, answered) = oneshot::channel();
         let upload = async move {
+            let expects_continue = announced.expects_continue;
             let (settled, admission) = match uploads.admit().await {
                 Ok(admission) => {
-                    let settled = uploads.run(&admission, client, &headers, body.clone()).await;
+                    let settled = uploads.run(&admission, announced, body.clone()).await;
                     (settled, Some(admission))
                 }
                 Err(failure) => (Err(Box::new(failure.problem(None, None, Vec::new()))), None),
@@ -107,14 +108,7 @@ impl Uploads {
             }
             drop(admission);
         };
-        let lost = |_| Err(Box::new(Failure::Internal.problem(None, None, Vec::new())));
-        let mut upload = Adopted::new(upload, &self.tracker);
-        tokio::select! {
-            biased;
-            answer = &mut answered => return answer.unwrap_or_else(lost),
-            () = &mut upload => {}
-        }
-        answered.await.unwrap_or_else(lost)
+        (Adopted::new(upload, &self.tracker), answered)
     }
 
     async fn admit(&self) -> Result<Admission, Failure> {
@@ -132,31 +126,23 @@ impl Uploads {
     }
 
     /// Runs one upload to its end.
-    async fn run(
-        &self,
-        admission: &Admission,
-        client: Result<Option<ClientId>, Failure>,
-        headers: &HeaderMap,
-        body: RequestBody,
-    ) -> Answer {
+    async fn run(&self, admission: &Admission, announced: Announced, body: RequestBody) -> Answer {
         let patience =
             Patience { silence: self.clocks.body_silence, rate_window: self.clocks.body_rate_window };
-        let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-        let form = Form::open(content_type, body, patience);
+        let form = Form::open(announced.content_type.as_deref(), body, patience);
         let waits = form.as_ref().map(Form::waits_for_client).unwrap_or_default();
-        let (client, client_id_failure) = match client {
-            Ok(client) => (client, None),
-            Err(failure) => (None, Some((None, failure))),
+        let (client, client_id_failure) = match &announced.client {
+            Ok(client) => (client.as_ref(), None),
+            Err(failure) => (None, Some((None, *failure))),
         };
-        let progress = self.hub.begin(client.as_ref(), waits);
+        let progress = self.hub.begin(client, waits);
         let mut upload = Upload { files: Vec::new(), progress };
-        let sizes = FileType::ALL.map(|file_type| declared_size(headers, file_type));
-        for (file_type, size) in FileType::ALL.into_iter().zip(sizes) {
+        for (file_type, size) in FileType::ALL.into_iter().zip(announced.sizes) {
             if let Ok(Some(size)) = size {
                 upload.declare(file_type, size, self.limits.part_size.as_u64());
             }
         }
-        let refused = client_id_failure.map_or(Ok(()), Err).and_then(|()| self.check(headers, sizes));
+        let refused = client_id_failure.map_or(Ok(()), Err).and_then(|()| announced.check(&self.limits));
         let ended = match refused.and_then(|()| form.map_err(|failure| (None, failure))) {
             Ok(mut form) => upload.read(self, &self.route(admission), &mut form).await,
             Err(refusal) => Err(refusal),
@@ -183,43 +169,6 @@ impl Uploads {
             first: FirstFailure::default(),
         }
     }
-
-    fn limit(&self, file_type: FileType) -> u64 {
-        match file_type {
-            FileType::DocsFile => self.limits.max_document_size.as_u64(),
-            FileType::MsaImgs => self.limits.max_image_size.as_u64(),
-        }
-    }
-
-    /// What can be refused before the body is asked for.
-    fn check(
-        &self,
-        headers: &HeaderMap,
-        sizes: [Result<Option<u64>, Failure>; 2],
-    ) -> Result<(), (Option<FileType>, Failure)> {
-        for (file_type, size) in FileType::ALL.into_iter().zip(sizes) {
-            match size {
-                Err(failure) => return Err((None, failure)),
-                Ok(Some(size)) if size > LARGEST_OBJECT => {
-                    return Err((Some(file_type), Failure::SizeExceeded));
-                }
-                Ok(Some(size)) if size > self.limit(file_type) => {
-                    return Err((Some(file_type), Failure::TooLarge));
-                }
-                Ok(_) => {}
-            }
-        }
-        let identity = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
-        if headers.get(header::CONTENT_ENCODING).is_some_and(|value| !identity(value)) {
-            return Err((None, Failure::NotMultipart));
-        }
-        let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-        let files: u64 = FileType::ALL.map(|file_type| self.limit(file_type)).iter().sum();
-        if length.is_some_and(|length: u64| length > files.saturating_add(FORM_OVERHEAD)) {
-            return Err((None, Failure::SizeExceeded));
-        }
-        Ok(())
-    }
 }
 
 /// An upload's place among those that run.
@@ -234,17 +183,6 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
-}
-
-/// Reads a size header: absent, or one plain decimal.
-fn declared_size(headers: &HeaderMap, file_type: FileType) -> Result<Option<u64>, Failure> {
-    let mut values = headers.get_all(file_type.size_header()).iter();
-    let Some(value) = values.next() else { return Ok(None) };
-    if values.next().is_some() || !value.as_bytes().iter().all(u8::is_ascii_digit) {
-        return Err(Failure::SizeInvalid);
-    }
-    let text = value.to_str().map_err(|_| Failure::SizeInvalid)?;
-    text.parse().map(Some).map_err(|_| Failure::SizeInvalid)
 }
 
 /// One file of an upload, from its declaration to its end.
@@ -299,7 +237,7 @@ impl Upload {
             };
             let Some(head) = next else { break };
             let file_type = head.file_type;
-            let limit = uploads.limit(file_type);
+            let limit = largest(&uploads.limits, file_type);
             let index = self.begin(file_type, place);
             place += 1;
             self.receive(index, route, form, head, limit).await?;

@@ -211,7 +211,10 @@ impl Scanner {
                 self.chunk.advance(end - before);
                 self.head.truncate(end);
                 self.place = Place::Content;
-                Ok(Some(Found::Head(self.head.split_off(2))))
+                let lines = self.head.split_off(2);
+                // Of a file there may be much to come: its scanner does not keep room for another header.
+                self.head = Vec::new();
+                Ok(Some(Found::Head(lines)))
             }
             None if self.head.len() >= MAX_HEAD + 4 => Err(Failure::BadPartHeader),
             None => {

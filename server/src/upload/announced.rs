@@ -1,0 +1,94 @@
+//! What the head of a request announces: read once, so that an upload does not keep the head itself.
+
+use app::wire::{CLIENT_ID_HEADER, FileType};
+use http::{HeaderMap, HeaderValue, header};
+
+use crate::config::{Limits, MAX_PARTS};
+use crate::error::Failure;
+use crate::ids::ClientId;
+
+/// Headers, boundaries and text fields of a form, above its files, in bytes.
+const FORM_OVERHEAD: u64 = 1024 * 1024;
+/// Largest object that any S3 takes, in bytes: 10,000 parts of 5 GiB.
+const LARGEST_OBJECT: u64 = MAX_PARTS * (5 << 30);
+
+/// The head of an upload request.
+pub struct Announced {
+    /// The watcher that it names.
+    pub(super) client: Result<Option<ClientId>, Failure>,
+    pub(super) content_type: Option<String>,
+    /// Size headers, in the order of [`FileType::ALL`].
+    pub(super) sizes: [Result<Option<u64>, Failure>; 2],
+    pub(super) expects_continue: bool,
+    is_encoded: bool,
+    length: Option<u64>,
+}
+
+impl Announced {
+    #[must_use]
+    pub fn read(headers: &HeaderMap) -> Self {
+        let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let encoding = headers.get(header::CONTENT_ENCODING);
+        Self {
+            client: client(headers),
+            content_type: text(header::CONTENT_TYPE).map(str::to_owned),
+            sizes: FileType::ALL.map(|file_type| declared_size(headers, file_type)),
+            expects_continue: headers.contains_key(header::EXPECT),
+            is_encoded: encoding.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")),
+            length: text(header::CONTENT_LENGTH).and_then(|value| value.parse().ok()),
+        }
+    }
+
+    /// What can be refused before the body is asked for.
+    pub(super) fn check(&self, limits: &Limits) -> Result<(), (Option<FileType>, Failure)> {
+        for (file_type, size) in FileType::ALL.into_iter().zip(self.sizes) {
+            match size {
+                Err(failure) => return Err((None, failure)),
+                Ok(Some(size)) if size > LARGEST_OBJECT => {
+                    return Err((Some(file_type), Failure::SizeExceeded));
+                }
+                Ok(Some(size)) if size > largest(limits, file_type) => {
+                    return Err((Some(file_type), Failure::TooLarge));
+                }
+                Ok(_) => {}
+            }
+        }
+        if self.is_encoded {
+            return Err((None, Failure::NotMultipart));
+        }
+        let files: u64 = FileType::ALL.map(|file_type| largest(limits, file_type)).iter().sum();
+        if self.length.is_some_and(|length| length > files.saturating_add(FORM_OVERHEAD)) {
+            return Err((None, Failure::SizeExceeded));
+        }
+        Ok(())
+    }
+}
+
+/// The largest file of that type, in bytes.
+pub(super) fn largest(limits: &Limits, file_type: FileType) -> u64 {
+    match file_type {
+        FileType::DocsFile => limits.max_document_size.as_u64(),
+        FileType::MsaImgs => limits.max_image_size.as_u64(),
+    }
+}
+
+fn client(headers: &HeaderMap) -> Result<Option<ClientId>, Failure> {
+    let mut values = headers.get_all(CLIENT_ID_HEADER).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() {
+        return Err(Failure::ClientIdInvalid);
+    }
+    let text = value.to_str().map_err(|_| Failure::ClientIdInvalid)?;
+    ClientId::parse(text).map(Some)
+}
+
+/// Reads a size header: absent, or one plain decimal.
+fn declared_size(headers: &HeaderMap, file_type: FileType) -> Result<Option<u64>, Failure> {
+    let mut values = headers.get_all(file_type.size_header()).iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    if values.next().is_some() || !value.as_bytes().iter().all(u8::is_ascii_digit) {
+        return Err(Failure::SizeInvalid);
+    }
+    let text = value.to_str().map_err(|_| Failure::SizeInvalid)?;
+    text.parse().map(Some).map_err(|_| Failure::SizeInvalid)
+}
