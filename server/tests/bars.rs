@@ -10,11 +10,11 @@ use std::time::Duration;
 use app::wire::FileType::{self, DocsFile, MsaImgs};
 use tokio::sync::Mutex;
 
-use support::client::{Form, RawConnection};
+use support::client::{BOUNDARY, Form, RawConnection};
 use support::fixture::Fixture;
 use support::sample::{self, KIB, MIB};
 use support::socket::{Heard, Watcher};
-use support::truth::{Seen, assert_true, bar_name};
+use support::truth::{Seen, assert_true, bar_name, compare, slowest_news};
 
 /// What measures time does not run beside anything else.
 static ALONE: Mutex<()> = Mutex::const_new(());
@@ -46,6 +46,29 @@ async fn both_bars_follow_the_store() {
         assert_true(bar_name(file), &seen(&heard, file), &fixture.store.timeline(file));
         fixture.take_stored(&answer.files[stored], content).await;
     }
+    fixture.finish().await;
+}
+
+/// A store that reads 5 MB/s: the bar is never more than 512 KiB a connection ahead, never more than 256 KiB behind
+/// for longer than 200 ms, and what the store has read was told within 100 ms.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bar_stays_close_to_a_store_of_five_megabytes_a_second() {
+    let _alone = ALONE.lock().await;
+    let fixture = Fixture::setup().receive_buffer(128 * KIB).start().await;
+    fixture.store.pace(5_000_000);
+    let document = sample::pdf(24 * MIB);
+    let watcher = Watcher::new(fixture.server, "close").await;
+    let answer = Form::document(&document).client_id("close").post(fixture.server).await.stored();
+    let seen = seen(&watcher.close().await, DocsFile);
+    let timeline = fixture.store.timeline(DocsFile);
+    let verdict = compare(&seen, &timeline);
+    let counter: Vec<_> = timeline.iter().map(|moment| (moment.at_ms, moment.bytes)).collect();
+    let news = slowest_news(&seen, &counter);
+    println!("5 MB/s: {verdict:?}, news after {news:.0} ms at most");
+    assert_eq!(verdict.over_allowance, 0, "{verdict:?}");
+    assert!(verdict.behind_ms <= 200.0, "{verdict:?}");
+    assert!(news <= 100.0, "what the store has read is told after {news:.0} ms");
+    fixture.take_stored(&answer.files[0], &document).await;
     fixture.finish().await;
 }
 
@@ -88,12 +111,14 @@ async fn a_message_moves_a_little() {
     let fixture = Fixture::start().await;
     let small = sample::jpeg(768 * KIB);
     let steps = paced(&fixture, Form::image(&small), MsaImgs, Duration::from_micros(11_500)).await;
-    println!("small: largest step {} over {} messages", steps.0, steps.1);
-    assert!(steps.0 <= 16 * KIB as u64, "a message moved {} bytes", steps.0);
+    println!("small: {steps:?}");
+    assert!(steps.largest <= 16 * KIB as u64, "{steps:?}");
+    assert!(steps.news_ms <= 100.0, "{steps:?}");
     let large = sample::pdf(9 * MIB);
     let steps = paced(&fixture, Form::document(&large), DocsFile, Duration::from_micros(1_600)).await;
-    println!("large: largest step {} over {} messages", steps.0, steps.1);
-    assert!(steps.0 <= 128 * KIB as u64, "a message moved {} bytes", steps.0);
+    println!("large: {steps:?}");
+    assert!(steps.largest <= 128 * KIB as u64, "{steps:?}");
+    assert!(steps.news_ms <= 100.0, "across part borders too: {steps:?}");
     for key in fixture.bucket.keys().await {
         let content = if key.starts_with("photos/") { &small } else { &large };
         fixture.take(&key, content).await;
@@ -101,9 +126,17 @@ async fn a_message_moves_a_little() {
     fixture.finish().await;
 }
 
-/// Writes the form in pieces of 4 KiB, one per `every`; gives the largest step of `received` or `sent`
-/// from one message to the next, and how many messages there were.
-async fn paced(fixture: &Fixture, form: Form, file: FileType, every: Duration) -> (u64, usize) {
+/// How the messages of a paced upload moved.
+#[derive(Debug)]
+struct Steps {
+    /// Of `received` or `sent`, from one message to the next, in bytes.
+    largest: u64,
+    /// From a write of the client to the message that its bytes were received, at most.
+    news_ms: f64,
+}
+
+/// Writes the form in pieces of 4 KiB, one per `every`.
+async fn paced(fixture: &Fixture, form: Form, file: FileType, every: Duration) -> Steps {
     let form = form.client_id("paced");
     let body = form.body();
     let mut watcher = Watcher::new(fixture.server, "paced").await;
@@ -112,17 +145,31 @@ async fn paced(fixture: &Fixture, form: Form, file: FileType, every: Duration) -
     let mut ticks = tokio::time::interval(every);
     // A late tick is not made up for, or the client would be faster than it says.
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    for piece in body.chunks(4 * KIB) {
+    let before = form.offset(0, 0);
+    let mut written = Vec::new();
+    for (number, piece) in body.chunks(4 * KIB).enumerate() {
         ticks.tick().await;
         client.write(piece).await;
+        // What could begin the form's delimiter is received when more has come.
+        let received = (number * 4 * KIB + piece.len()).saturating_sub(before + BOUNDARY.len() + 6);
+        written.push((support::wall_clock_ms(), received as u64));
     }
+    // The last piece holds the end of the form as well.
+    written.pop();
     assert_eq!(client.answer().await.status, 200);
     watcher.terminal(file).await;
     let messages = watcher.of(file);
     let steps = messages
         .windows(2)
         .map(|pair| (pair[1].received - pair[0].received).max(pair[1].sent - pair[0].sent));
-    (steps.max().unwrap_or(0), messages.len())
+    let heard = watcher.heard();
+    let received = heard.iter().filter(|heard| heard.message.file_type == file);
+    let received: Vec<_> =
+        received.map(|heard| Seen { at_ms: heard.at_ms, sent: heard.message.received }).collect();
+    Steps {
+        largest: steps.max().expect("more than one message"),
+        news_ms: slowest_news(&received, &written),
+    }
 }
 
 /// From a change to its message at most 100 ms, and at most 30 messages a second per file.

@@ -83,6 +83,13 @@ fn open_around(store: &[Moment], at_ms: f64) -> u32 {
     near.map(|moment| moment.open).max().unwrap_or(0).max(standing).max(1)
 }
 
+/// The longest time from a moment of the counter to the value that tells as much, in milliseconds.
+#[must_use]
+pub fn slowest_news(seen: &[Seen], counter: &[(f64, u64)]) -> f64 {
+    let told_at = |bytes| seen.iter().find(|seen| seen.sent >= bytes).map_or(f64::INFINITY, |seen| seen.at_ms);
+    counter.iter().map(|(at_ms, bytes)| told_at(*bytes) - at_ms).fold(0.0, f64::max)
+}
+
 /// The longest time for which the counter was more than [`BEHIND`] over the bar's value.
 fn longest_behind(seen: &[Seen], store: &[Moment]) -> f64 {
     let mut longest = 0.0_f64;
@@ -122,6 +129,14 @@ mod tests {
     fn seen(every: usize, shift: i64) -> Vec<Seen> {
         let value = |m: &Moment| Seen { at_ms: m.at_ms, sent: m.bytes.saturating_add_signed(shift) };
         store().iter().step_by(every).map(value).collect()
+    }
+
+    #[test]
+    fn late_news_are_found() {
+        let counter: Vec<_> = store().iter().map(|moment| (moment.at_ms, moment.bytes)).collect();
+        assert!(slowest_news(&seen(1, 0), &counter) == 0.0);
+        assert!(slowest_news(&seen(3, 0), &counter) == 20.0);
+        assert!(slowest_news(&seen(1, -1), &counter).is_infinite(), "the last byte is never told");
     }
 
     #[test]
