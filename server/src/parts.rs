@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
+use crc_fast::{CrcAlgorithm, Digest};
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
@@ -70,7 +71,6 @@ impl PartPlan {
 }
 
 /// A run of bytes in slabs: full ones, and the one that is being filled.
-#[derive(Default)]
 pub struct Run {
     /// All of [`SLAB`] bytes, but for the last of a run that is sealed.
     full: VecDeque<Bytes>,
@@ -78,6 +78,20 @@ pub struct Run {
     /// Slabs given up from the front.
     dropped: usize,
     len: u64,
+    /// CRC64NVME of all bytes so far, in passing: they have just been copied.
+    checksum: Digest,
+}
+
+impl Default for Run {
+    fn default() -> Self {
+        Self {
+            full: VecDeque::new(),
+            filling: None,
+            dropped: 0,
+            len: 0,
+            checksum: Digest::new(CrcAlgorithm::Crc64Nvme),
+        }
+    }
 }
 
 impl Run {
@@ -105,6 +119,7 @@ impl Run {
     pub fn append(&mut self, bytes: &[u8]) -> usize {
         let Some(slab) = &mut self.filling else { return 0 };
         let count = slab.fill(bytes);
+        self.checksum.update(&bytes[..count]);
         self.len += count as u64;
         if slab.is_full() {
             self.seal();
@@ -248,6 +263,12 @@ impl Part {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.shared.len == 0
+    }
+
+    /// CRC64NVME of the bytes that have come.
+    #[must_use]
+    pub fn checksum(&self) -> u64 {
+        self.lock().run.checksum.finalize()
     }
 
     /// Whether all its bytes have come.
@@ -530,6 +551,7 @@ mod tests {
             seen.extend_from_slice(&body.collect().await.unwrap().to_bytes());
             assert!(seen == content, "in steps of {step}");
             assert!(part.body().collect().await.unwrap().to_bytes() == content, "replayed, {step}");
+            assert_eq!(part.checksum(), crc_fast::checksum(CrcAlgorithm::Crc64Nvme, &content));
         }
     }
 

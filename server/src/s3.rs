@@ -19,6 +19,7 @@ use aws_sdk_s3::types::{
 use aws_sdk_s3::{Client, config};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use crc_fast::{CrcAlgorithm, checksum_combine};
 
 use attempts::send_part;
 pub use attempts::{PartEvent, PartWatch};
@@ -55,8 +56,8 @@ pub struct Object {
     pub content_disposition: String,
 }
 
-/// What is known of an object's content once all of it was read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What is known of an object's content, from its parts as they were read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Content {
     pub size: u64,
     /// CRC64NVME.
@@ -64,11 +65,22 @@ pub struct Content {
 }
 
 impl Content {
-    /// The checksum as S3 writes it: base64 of the big-endian value.
+    /// Adds the next `size` bytes, whose CRC64NVME is `crc`.
+    pub fn append(&mut self, size: u64, crc: u64) {
+        self.crc = checksum_combine(CrcAlgorithm::Crc64Nvme, self.crc, crc, size);
+        self.size += size;
+    }
+
+    /// The checksum as S3 writes it.
     #[must_use]
     pub fn checksum(&self) -> String {
-        STANDARD.encode(self.crc.to_be_bytes())
+        checksum_text(self.crc)
     }
+}
+
+/// A CRC64NVME as S3 writes it: base64 of the big-endian value.
+fn checksum_text(crc: u64) -> String {
+    STANDARD.encode(crc.to_be_bytes())
 }
 
 /// An object that the store has confirmed.
@@ -332,7 +344,12 @@ impl Multipart {
                 .customize()
                 .config_override(part_config())
                 .mutate_request(move |request| request.add_extension(counter.clone()));
-            upload.send().await.map_err(|error| Fault::read("UploadPart", &error))
+            let uploaded = upload.send().await.map_err(|error| Fault::read("UploadPart", &error))?;
+            let is_same = |answered: &String| *answered == checksum_text(part.checksum());
+            match uploaded.checksum_crc64_nvme.as_ref().is_none_or(is_same) {
+                true => Ok(uploaded),
+                false => Err(Fault::damaged()),
+            }
         };
         let sent = send_part(part, watch, &self.bucket.clocks, self.bucket.slack(), call).await;
         let done = sent.map_err(|fault| fault.failure)?;
@@ -441,5 +458,24 @@ impl Multipart {
         let bucket = &self.bucket;
         let list = bucket.client.list_parts().bucket(&bucket.name).key(&self.key).upload_id(&self.id);
         list.max_parts(1).send().await.is_err()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_checksums_are_the_objects() {
+        let bytes: Vec<u8> = (0..100_000_u32).map(|n| (n % 253) as u8).collect();
+        let mut content = Content::default();
+        for part in bytes.chunks(33_333) {
+            content.append(part.len() as u64, crc_fast::checksum(CrcAlgorithm::Crc64Nvme, part));
+        }
+        let whole = crc_fast::checksum(CrcAlgorithm::Crc64Nvme, &bytes);
+        assert_eq!(content, Content { size: bytes.len() as u64, crc: whole });
+        // The check value of CRC-64/NVME: AE8B14860A799888.
+        let known = crc_fast::checksum(CrcAlgorithm::Crc64Nvme, b"123456789");
+        assert_eq!(checksum_text(known), "rosUhgp5mIg=");
     }
 }

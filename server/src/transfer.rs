@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use app::wire::FileType;
 use bytes::Bytes;
-use crc_fast::{CrcAlgorithm, Digest};
 use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -79,7 +78,6 @@ pub struct Intake {
     declared: Option<u64>,
     limit: u64,
     inspector: Inspector,
-    checksum: Digest,
     received: u64,
     /// Bytes whose type is not known yet, or that wait for their part to be whole.
     held: Run,
@@ -94,11 +92,23 @@ pub struct Intake {
 struct Road {
     plan: Option<PartPlan>,
     parts: mpsc::Sender<Departed>,
+    /// The part that was begun last.
     filling: Option<Part>,
+    /// What all parts before it are together.
+    content: Content,
     flight: Flight,
     next_number: u32,
     arrived: oneshot::Sender<Content>,
     delivery: Delivery,
+}
+
+impl Road {
+    /// The part that was begun last is whole: it counts to the content.
+    fn whole(&mut self) {
+        if let Some(part) = self.filling.take() {
+            self.content.append(part.len(), part.checksum());
+        }
+    }
 }
 
 impl Intake {
@@ -116,7 +126,6 @@ impl Intake {
         parts.give_up_through(&route.allowance);
         Self {
             inspector: Inspector::new(head.file_type, head.name.as_deref(), route.allow_svg),
-            checksum: Digest::new(CrcAlgorithm::Crc64Nvme),
             limit: limit.min(most),
             route,
             progress,
@@ -143,7 +152,6 @@ impl Intake {
         if self.received > self.limit {
             return Err(Failure::TooLarge);
         }
-        self.checksum.update(&chunk);
         self.progress.publish(|file| file.receive(chunk.len() as u64));
         if let Some(media) = self.inspector.push(&chunk).map_err(refusal)?
             && self.media.is_none()
@@ -189,8 +197,9 @@ impl Intake {
     /// # Errors
     /// The delivery has failed before.
     pub fn arrive(mut self) -> Result<Delivery, Failure> {
-        let road = self.road.take().ok_or(Failure::Internal)?;
-        let content = Content { size: self.received, crc: self.checksum.finalize() };
+        let mut road = self.road.take().ok_or(Failure::Internal)?;
+        road.whole();
+        let content = road.content;
         let plan = PartPlan::new(self.received, self.route.part_size);
         self.progress.publish(|file| file.arrive(plan));
         // A delivery that is gone tells why when it is awaited.
@@ -220,18 +229,14 @@ impl Intake {
     async fn fill(&mut self, bytes: &[u8]) -> Result<usize, Failure> {
         let road = self.road.as_mut().ok_or(Failure::Internal)?;
         let plan = road.plan.ok_or(Failure::Internal)?;
-        let part = match road.filling.take().filter(|part| !part.is_whole()) {
-            Some(part) => part,
-            None => self.begin_part(plan, Run::default()).await?,
+        let part = match &road.filling {
+            Some(part) if !part.is_whole() => part.clone(),
+            _ => self.begin_part(plan, Run::default()).await?,
         };
         if part.is_out_of_room() {
             part.add_slab(self.route.allowance.slab().await);
         }
-        let taken = part.append(bytes)?;
-        if let Some(road) = &mut self.road {
-            road.filling = Some(part);
-        }
-        Ok(taken)
+        part.append(bytes)
     }
 
     /// The next part of a file of known size sets out, with the bytes that were held so far.
@@ -240,9 +245,6 @@ impl Intake {
         let (number, len) = (road.next_number, plan.part_len(road.next_number));
         let part = if plan.is_put() { Part::gated(number, len, held) } else { Part::new(number, len, held) };
         self.send(part.clone()).await?;
-        if let Some(road) = &mut self.road {
-            road.filling = Some(part.clone());
-        }
         Ok(part)
     }
 
@@ -302,6 +304,8 @@ impl Intake {
         let allowance = &self.route.allowance;
         let departure = road.flight.depart(|| allowance.affords(part.len())).await;
         allowance.begin_part();
+        road.whole();
+        road.filling = Some(part.clone());
         road.next_number += 1;
         self.parts.add(part.clone());
         road.parts.send(Departed { part, departure }).await.map_err(|_| Failure::Internal)
@@ -336,7 +340,16 @@ impl Intake {
             }
             delivered
         });
-        self.road = Some(Road { plan, parts, filling: None, flight, next_number: 1, arrived, delivery });
+        self.road = Some(Road {
+            plan,
+            parts,
+            filling: None,
+            content: Content::default(),
+            flight,
+            next_number: 1,
+            arrived,
+            delivery,
+        });
         Ok(())
     }
 }

@@ -166,10 +166,7 @@ async fn paced(fixture: &Fixture, form: Form, file: FileType, every: Duration) -
     let received = heard.iter().filter(|heard| heard.message.file_type == file);
     let received: Vec<_> =
         received.map(|heard| Seen { at_ms: heard.at_ms, sent: heard.message.received }).collect();
-    Steps {
-        largest: steps.max().expect("more than one message"),
-        news_ms: slowest_news(&received, &written),
-    }
+    Steps { largest: steps.max().expect("more than one message"), news_ms: slowest_news(&received, &written) }
 }
 
 /// From a change to its message at most 100 ms, and at most 30 messages a second per file.

@@ -32,6 +32,11 @@ impl Fault {
         Self { failure, retry: Retry::No, connection: false }
     }
 
+    /// The store holds something else than was sent.
+    pub const fn damaged() -> Self {
+        Self { failure: Failure::Integrity, retry: Retry::Once, connection: false }
+    }
+
     /// Reads a failed call of `operation`, and logs its whole chain once.
     pub fn read<E>(operation: &'static str, error: &SdkError<E, HttpResponse>) -> Self
     where
@@ -72,9 +77,7 @@ impl Fault {
             (_, "NoSuchUpload") => Self::ended(Failure::UploadLost),
             (_, "ExpiredToken") => Self { retry: Retry::Once, ..Self::yes(Failure::StorageConfig) },
             (507, _) | (_, "StorageFull" | "XMinioStorageFull") => Self::ended(Failure::StorageFull),
-            (_, "BadDigest" | "XAmzContentChecksumMismatch" | "XAmzContentSHA256Mismatch") => {
-                Self { retry: Retry::Once, ..Self::yes(Failure::Integrity) }
-            }
+            (_, "BadDigest" | "XAmzContentChecksumMismatch" | "XAmzContentSHA256Mismatch") => Self::damaged(),
             (503 | 429, _) => Self::yes(Failure::StorageBusy),
             (408, _) => Self::yes(Failure::StorageTimeout),
             (500.., _) => Self::yes(Failure::StorageRejected),

@@ -8,6 +8,7 @@ mod bad_form;
 mod bad_request;
 mod bad_size;
 mod cancel;
+mod checksums;
 mod ground;
 mod leaving;
 mod memory;

@@ -86,7 +86,8 @@ fn open_around(store: &[Moment], at_ms: f64) -> u32 {
 /// The longest time from a moment of the counter to the value that tells as much, in milliseconds.
 #[must_use]
 pub fn slowest_news(seen: &[Seen], counter: &[(f64, u64)]) -> f64 {
-    let told_at = |bytes| seen.iter().find(|seen| seen.sent >= bytes).map_or(f64::INFINITY, |seen| seen.at_ms);
+    let told_at =
+        |bytes| seen.iter().find(|seen| seen.sent >= bytes).map_or(f64::INFINITY, |seen| seen.at_ms);
     counter.iter().map(|(at_ms, bytes)| told_at(*bytes) - at_ms).fold(0.0, f64::max)
 }
 
