@@ -18,6 +18,7 @@ pub mod upload;
 pub mod form;
 pub mod kind;
 pub mod parts;
+pub mod checksum;
 pub mod budget;
 pub mod flight;
 pub mod transfer;

@@ -17,14 +17,12 @@ use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart,
 };
 use aws_sdk_s3::{Client, config};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use crc_fast::{CrcAlgorithm, checksum_combine};
 
 use attempts::send_part;
 pub use attempts::{PartEvent, PartWatch};
 use fault::Fault;
 
+use crate::checksum;
 use crate::config::{Checksums, Clocks, StorageConfig};
 use crate::connector::{Connector, WireCounter};
 use crate::error::Failure;
@@ -67,20 +65,15 @@ pub struct Content {
 impl Content {
     /// Adds the next `size` bytes, whose CRC64NVME is `crc`.
     pub fn append(&mut self, size: u64, crc: u64) {
-        self.crc = checksum_combine(CrcAlgorithm::Crc64Nvme, self.crc, crc, size);
+        self.crc = checksum::combine(self.crc, crc, size);
         self.size += size;
     }
 
     /// The checksum as S3 writes it.
     #[must_use]
     pub fn checksum(&self) -> String {
-        checksum_text(self.crc)
+        checksum::text(self.crc)
     }
-}
-
-/// A CRC64NVME as S3 writes it: base64 of the big-endian value.
-fn checksum_text(crc: u64) -> String {
-    STANDARD.encode(crc.to_be_bytes())
 }
 
 /// An object that the store has confirmed.
@@ -345,7 +338,7 @@ impl Multipart {
                 .config_override(part_config())
                 .mutate_request(move |request| request.add_extension(counter.clone()));
             let uploaded = upload.send().await.map_err(|error| Fault::read("UploadPart", &error))?;
-            let is_same = |answered: &String| *answered == checksum_text(part.checksum());
+            let is_same = |answered: &String| *answered == checksum::text(part.checksum());
             match uploaded.checksum_crc64_nvme.as_ref().is_none_or(is_same) {
                 true => Ok(uploaded),
                 false => Err(Fault::damaged()),
@@ -458,24 +451,5 @@ impl Multipart {
         let bucket = &self.bucket;
         let list = bucket.client.list_parts().bucket(&bucket.name).key(&self.key).upload_id(&self.id);
         list.max_parts(1).send().await.is_err()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_parts_checksums_are_the_objects() {
-        let bytes: Vec<u8> = (0..100_000_u32).map(|n| (n % 253) as u8).collect();
-        let mut content = Content::default();
-        for part in bytes.chunks(33_333) {
-            content.append(part.len() as u64, crc_fast::checksum(CrcAlgorithm::Crc64Nvme, part));
-        }
-        let whole = crc_fast::checksum(CrcAlgorithm::Crc64Nvme, &bytes);
-        assert_eq!(content, Content { size: bytes.len() as u64, crc: whole });
-        // The check value of CRC-64/NVME: AE8B14860A799888.
-        let known = crc_fast::checksum(CrcAlgorithm::Crc64Nvme, b"123456789");
-        assert_eq!(checksum_text(known), "rosUhgp5mIg=");
     }
 }
