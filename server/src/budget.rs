@@ -59,7 +59,16 @@ struct Account {
 }
 
 /// Gives up copies that are kept only for a replay; returns how many slabs that were.
-type GiveUp = Box<dyn Fn() -> usize + Send + Sync>;
+type GiveUp = Box<dyn Fn(Extent) -> usize + Send + Sync>;
+
+/// Which copies are given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extent {
+    /// Those of parts that have sent something: it comes free at once.
+    Sent,
+    /// Those of every part, from here on.
+    All,
+}
 
 impl Budget {
     /// A budget of `limit` bytes, rounded down to whole slabs.
@@ -193,7 +202,7 @@ impl Allowance {
     }
 
     /// How to give up what this upload keeps for a replay; it returns how many slabs that were.
-    pub fn gives_up_by(&self, give_up: impl Fn() -> usize + Send + Sync + 'static) {
+    pub fn gives_up_by(&self, give_up: impl Fn(Extent) -> usize + Send + Sync + 'static) {
         lock(&self.account.copies).push(Box::new(give_up));
     }
 }
@@ -253,11 +262,11 @@ impl Account {
         !self.is_bare() && self.borrowed.load(Ordering::Relaxed) > 0
     }
 
-    /// Gives up all copies; returns how many slabs they were.
-    fn give_up(&self) -> usize {
-        self.is_bare.store(true, Ordering::Relaxed);
-        let given_up = lock(&self.copies).iter().map(|give_up| give_up()).sum();
-        if given_up > 0 {
+    /// Gives up copies; returns how many slabs they were.
+    fn give_up(&self, extent: Extent) -> usize {
+        let given_up = lock(&self.copies).iter().map(|give_up| give_up(extent)).sum();
+        let is_bare = extent == Extent::All || given_up > 0;
+        if is_bare && !self.is_bare.swap(true, Ordering::Relaxed) {
             self.budget.given_up.fetch_add(1, Ordering::Relaxed);
         }
         given_up
@@ -281,7 +290,7 @@ impl Shared {
         holders.sort_by_key(|(pace, _)| std::cmp::Reverse(*pace));
         let mut given_up = 0;
         for (_, holder) in holders {
-            given_up += holder.give_up();
+            given_up += holder.give_up(if asks(&holder) { Extent::All } else { Extent::Sent });
             if given_up >= wanted || asks(&holder) {
                 break;
             }
@@ -480,7 +489,7 @@ mod tests {
             copies.lock().unwrap().push(slab);
         }
         let held = Arc::downgrade(&copies);
-        allowance.gives_up_by(move || {
+        allowance.gives_up_by(move |_| {
             held.upgrade().map_or(0, |held| std::mem::take(&mut *held.lock().unwrap()).len())
         });
         (allowance, copies)

@@ -61,7 +61,11 @@ mod tests {
         for at in [0, 1, 7, 8, 4_096, 65_537, 99_999, 100_000] {
             let (first, second) = bytes.split_at(at);
             let (first, second_crc) = (checksum(Crc64Nvme, first), checksum(Crc64Nvme, second));
-            assert_eq!(combine(first, second_crc, second.len() as u64), checksum(Crc64Nvme, &bytes), "at {at}");
+            assert_eq!(
+                combine(first, second_crc, second.len() as u64),
+                checksum(Crc64Nvme, &bytes),
+                "at {at}"
+            );
         }
     }
 

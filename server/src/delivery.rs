@@ -12,6 +12,7 @@ use crate::budget::Allowance;
 use crate::error::Failure;
 use crate::flight::{Departure, Flight};
 use crate::kind::MediaType;
+use crate::metrics::Counted;
 use crate::parts::Part;
 use crate::progress::FileProgress;
 use crate::s3::{
@@ -22,6 +23,8 @@ use crate::s3::{
 pub struct Departed {
     pub part: Part,
     pub departure: Departure,
+    /// One in the gauge of parts on their way, until it ends.
+    pub live: Counted,
 }
 
 /// A file in the store.
@@ -76,7 +79,8 @@ impl Carrier {
         mut incoming: mpsc::Receiver<Departed>,
         arrival: oneshot::Receiver<Content>,
     ) -> Result<Delivered, NotStored> {
-        let Departed { part, .. } = incoming.recv().await.ok_or(NotStored::Failed(Failure::Internal))?;
+        let Departed { part, live: _live, .. } =
+            incoming.recv().await.ok_or(NotStored::Failed(Failure::Internal))?;
         let watch = self.watch(&part);
         let opening = async {
             let opened =
@@ -158,7 +162,8 @@ impl Carrier {
         while more || !running.is_empty() {
             tokio::select! {
                 departed = incoming.recv(), if more => match departed {
-                    Some(Departed { part, departure }) => running.push(async move {
+                    Some(Departed { part, departure, live }) => running.push(async move {
+                        let _live = live;
                         let acknowledged = upload.upload(&part, &self.watch(&part)).await?;
                         self.acknowledge(&part);
                         self.flight.land(&departure);
@@ -223,9 +228,9 @@ impl InFlight {
     pub fn give_up_through(&self, allowance: &Allowance) {
         // Weak: the parts hold slabs, and slabs hold the allowance.
         let parts = Arc::downgrade(&self.0);
-        allowance.gives_up_by(move || {
+        allowance.gives_up_by(move |extent| {
             let parts = parts.upgrade().map(Self);
-            parts.map_or(0, |parts| parts.lock().iter().map(Part::give_up_replay).sum())
+            parts.map_or(0, |parts| parts.lock().iter().map(|part| part.give_up_replay(extent)).sum())
         });
     }
 

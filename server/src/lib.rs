@@ -82,8 +82,9 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     let hub = Hub::new(&config.clocks);
     let uploads =
         Uploads::new(bucket.clone(), hub.clone(), &config.limits, &config.clocks, uploads_done.clone());
+    let connections = TaskTracker::new();
     let server = routes::Server {
-        metrics: Metrics::new(uploads.clone(), connector, bucket.clone()),
+        metrics: Metrics::new(uploads.clone(), connector, bucket.clone(), connections.clone()),
         uploads,
         hub: hub.clone(),
         bucket,
@@ -92,7 +93,6 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
         stopping: shutdown.clone(),
         closing: closing.clone(),
     };
-    let connections = TaskTracker::new();
     let router = routes::router(server);
     let accepting =
         listener::accept(listener, router, config.clocks.request_head, connections.clone(), closing.clone());

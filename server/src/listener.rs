@@ -68,7 +68,8 @@ pub async fn accept(
 }
 
 /// The read buffer of a connection that is one of so many, in bytes; what is unread stays with the client.
-fn read_buffer(connections: usize) -> usize {
+#[must_use]
+pub fn read_buffer(connections: usize) -> usize {
     (READ_MEMORY / connections).clamp(SMALLEST_READ, LARGEST_READ)
 }
 

@@ -9,8 +9,10 @@ use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use tokio_util::task::TaskTracker;
 
 use crate::connector::Connector;
+use crate::listener;
 use crate::s3::Bucket;
 use crate::upload::Uploads;
 
@@ -27,6 +29,12 @@ impl Live {
         self.0.fetch_add(1, Ordering::Relaxed);
         Counted(self.clone())
     }
+
+    /// How many there are now.
+    #[must_use]
+    pub fn now(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for Counted {
@@ -42,12 +50,13 @@ pub struct Metrics {
     uploads: Uploads,
     connector: Connector,
     bucket: Bucket,
+    connections: TaskTracker,
 }
 
 impl Metrics {
     #[must_use]
-    pub fn new(uploads: Uploads, connector: Connector, bucket: Bucket) -> Self {
-        Self { sockets: Live::default(), uploads, connector, bucket }
+    pub fn new(uploads: Uploads, connector: Connector, bucket: Bucket, connections: TaskTracker) -> Self {
+        Self { sockets: Live::default(), uploads, connector, bucket, connections }
     }
 
     /// Everything as Prometheus text.
@@ -65,7 +74,12 @@ impl Metrics {
         gauge("buffer_bytes", "Bytes of the buffer memory in use", count(budget.used()));
         gauge("buffer_allocated_bytes", "Bytes allocated for it, in use or not", count(budget.allocated()));
         gauge("buffer_waiting", "Uploads that wait for buffer memory", count(budget.waiting()));
-        gauge("sockets", "Watchers connected now", self.sockets.0.load(Ordering::Relaxed));
+        gauge("parts_in_flight", "Parts on their way to the store", self.uploads.parts().now());
+        let connections = self.connections.len();
+        gauge("connections", "Clients connected now", count(connections));
+        let read_buffer = listener::read_buffer(connections + 1);
+        gauge("read_buffer_bytes", "Read buffer of the next connection", count(read_buffer));
+        gauge("sockets", "Watchers connected now", self.sockets.now());
         gauge("store_connections", "Connections to the store", count(self.connector.open_connections()));
         let mut counter = |name: &str, help: &str, value: u64| {
             let counter = Counter::<u64, AtomicU64>::default();

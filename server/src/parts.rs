@@ -11,7 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::budget::{SLAB, Slab};
+use crate::budget::{Extent, SLAB, Slab};
 use crate::config::{MAX_PARTS, MIN_PART_SIZE};
 use crate::error::Failure;
 
@@ -341,12 +341,16 @@ impl Part {
 
     /// Frees what the running attempt has sent, now and from here on: the part cannot be sent again.
     ///
-    /// Returns how many slabs were freed.
-    pub fn give_up_replay(&self) -> usize {
+    /// Returns how many slabs were freed; a part of which none can be keeps its copy, unless it is told to give up
+    /// all.
+    pub fn give_up_replay(&self, extent: Extent) -> usize {
         let mut state = self.lock();
-        state.keeps_replay = false;
         let yielded = if state.attempt > 0 { state.yielded } else { 0 };
-        state.run.drop_before(yielded)
+        let freed = state.run.drop_before(yielded);
+        if freed > 0 || extent == Extent::All {
+            state.keeps_replay = false;
+        }
+        freed
     }
 
     /// The failure that ended the part, if one did.
@@ -576,13 +580,26 @@ mod tests {
         append(&part, &[1; 2 * SLAB]).await;
         let mut body = part.body();
         next(&mut body).await;
-        assert_eq!(part.give_up_replay(), 1);
+        assert_eq!(part.give_up_replay(Extent::Sent), 1);
         assert!(!part.can_replay());
         assert_eq!(next(&mut body).await, [1; SLAB].as_slice());
         append(&part, &[2; SLAB]).await;
         assert_eq!(next(&mut body).await, [2; SLAB].as_slice());
         assert!(part.lock().run.full.is_empty());
         assert!(matches!(part.body().frame().await, Some(Err(BodyEnd::NoReplay))));
+    }
+
+    #[tokio::test]
+    async fn a_part_that_has_sent_nothing_keeps_its_copy_unless_all_are_given_up() {
+        let part = part(2 * SLAB as u64);
+        append(&part, &[1; SLAB]).await;
+        assert_eq!(part.give_up_replay(Extent::Sent), 0);
+        next(&mut part.body()).await;
+        assert!(part.can_replay());
+        let mut body = part.body();
+        assert_eq!(part.give_up_replay(Extent::All), 0);
+        next(&mut body).await;
+        assert!(!part.can_replay(), "it went as it was sent");
     }
 
     #[tokio::test]

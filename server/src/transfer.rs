@@ -20,6 +20,7 @@ use crate::error::Failure;
 use crate::flight::Flight;
 use crate::form::FileHead;
 use crate::kind::{self, Inspector, MediaType, Mismatch, ObjectKey};
+use crate::metrics::Live;
 use crate::parts::{Part, PartPlan, Run};
 use crate::progress::FileProgress;
 use crate::s3::{Bucket, Content, Object};
@@ -36,6 +37,7 @@ pub struct Route {
     pub permit_wait: Duration,
     /// Deliveries outlive the request; the server waits for them when it stops.
     pub tracker: TaskTracker,
+    pub live_parts: Live,
     pub first: FirstFailure,
 }
 
@@ -308,7 +310,8 @@ impl Intake {
         road.filling = Some(part.clone());
         road.next_number += 1;
         self.parts.add(part.clone());
-        road.parts.send(Departed { part, departure }).await.map_err(|_| Failure::Internal)
+        let departed = Departed { part, departure, live: self.route.live_parts.count() };
+        road.parts.send(departed).await.map_err(|_| Failure::Internal)
     }
 
     fn open_road(&mut self, plan: Option<PartPlan>) -> Result<(), Failure> {

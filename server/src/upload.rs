@@ -20,6 +20,7 @@ use crate::config::{Clocks, Limits};
 use crate::delivery::Delivery;
 use crate::error::Failure;
 use crate::form::{BodyStream, FileHead, Form, Patience, RequestBody};
+use crate::metrics::Live;
 use crate::parts::PartPlan;
 use crate::progress::{FileProgress, Hub, UploadProgress};
 use crate::s3::{Bucket, NotStored};
@@ -41,6 +42,7 @@ pub struct Uploads {
     limits: Limits,
     clocks: Clocks,
     running: Arc<AtomicUsize>,
+    parts: Live,
     tracker: TaskTracker,
 }
 
@@ -57,6 +59,7 @@ impl Uploads {
             limits: limits.clone(),
             clocks: clocks.clone(),
             running: Arc::default(),
+            parts: Live::default(),
             tracker,
         }
     }
@@ -65,6 +68,12 @@ impl Uploads {
     #[must_use]
     pub fn running(&self) -> usize {
         self.running.load(Ordering::Relaxed)
+    }
+
+    /// Parts on their way to the store.
+    #[must_use]
+    pub fn parts(&self) -> &Live {
+        &self.parts
     }
 
     /// The memory that they share.
@@ -166,6 +175,7 @@ impl Uploads {
             allow_svg: self.limits.allow_svg,
             permit_wait: self.clocks.permit_wait,
             tracker: self.tracker.clone(),
+            live_parts: self.parts.clone(),
             first: FirstFailure::default(),
         }
     }

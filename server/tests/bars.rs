@@ -57,8 +57,9 @@ async fn a_bar_stays_close_to_a_store_of_five_megabytes_a_second() {
     let fixture = Fixture::setup().receive_buffer(128 * KIB).start().await;
     fixture.store.pace(5_000_000);
     let document = sample::pdf(24 * MIB);
-    let watcher = Watcher::new(fixture.server, "close").await;
+    let mut watcher = Watcher::new(fixture.server, "close").await;
     let answer = Form::document(&document).client_id("close").post(fixture.server).await.stored();
+    watcher.terminal(DocsFile).await;
     let seen = seen(&watcher.close().await, DocsFile);
     let timeline = fixture.store.timeline(DocsFile);
     let verdict = compare(&seen, &timeline);

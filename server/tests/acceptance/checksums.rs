@@ -58,13 +58,13 @@ async fn on_they_travel_with_the_parts_and_the_store_checks_the_whole() {
     for size in [300 * KIB, 12 * MIB] {
         let content = sample::pdf(size);
         // The law of the messages is judged by the watcher: `sent` counts payload, not chunks.
-        let watcher = Watcher::new(fixture.server, "on").await;
-        let file = Form::document(&content).client_id("on").post(fixture.server).await.stored_one();
+        let mut watcher = Watcher::new(fixture.server, &format!("on-{size}")).await;
+        let file =
+            Form::document(&content).client_id(&format!("on-{size}")).post(fixture.server).await.stored_one();
         assert_eq!(file.checksum_crc64nvme, Some(checksum(&content)));
         let object = fixture.take_stored(&file, &content).await;
         assert_eq!(object.content_encoding, None);
-        let heard = watcher.close().await;
-        assert_eq!(heard.last().unwrap().message.sent, size as u64);
+        assert_eq!(watcher.terminal(DocsFile).await.sent, size as u64);
     }
     let calls = fixture.store.calls();
     for call in calls.iter().filter(|call| call.is(Op::Put) || call.is(Op::UploadPart)) {

@@ -127,9 +127,10 @@ async fn a_client_may_pause_longer_than_the_store_keeps_an_idle_connection() {
     fixture.proxy.as_ref().unwrap().up.cut_idle(Duration::from_millis(500));
     let content = sample::pdf(12 * MIB);
     for pause in [2 * MIB, 7 * MIB] {
-        let form = Form::document(&content).client_id("pauses");
+        let id = format!("pauses-{pause}");
+        let form = Form::document(&content).client_id(&id);
         let body = form.body();
-        let watcher = Watcher::new(fixture.server, "pauses").await;
+        let mut watcher = Watcher::new(fixture.server, &id).await;
         let mut client = RawConnection::connect(fixture.server).await;
         client.write(&form.head(body.len())).await;
         let pause = form.offset(0, pause);
@@ -142,9 +143,8 @@ async fn a_client_may_pause_longer_than_the_store_keeps_an_idle_connection() {
         client.write(&body[pause..]).await;
         let answer = client.answer().await;
         fixture.take_stored(&answer.stored_one(), &content).await;
-        let messages = watcher.close().await;
-        let last = messages.iter().rev().find(|heard| heard.message.file_type == DocsFile);
-        assert_eq!(last.unwrap().message.retries, 0);
+        watcher.terminal(DocsFile).await;
+        assert!(watcher.of(DocsFile).iter().all(|message| message.retries == 0));
     }
     fixture.finish().await;
 }

@@ -174,7 +174,13 @@ impl Fixture {
     pub async fn finish(mut self) {
         self.is_finished = true;
         self.nothing_stored().await;
-        for gauge in ["brigade_uploads_in_flight", "brigade_buffer_bytes", "brigade_sockets"] {
+        for gauge in [
+            "brigade_uploads_in_flight",
+            "brigade_buffer_bytes",
+            "brigade_buffer_waiting",
+            "brigade_parts_in_flight",
+            "brigade_sockets",
+        ] {
             let value = settle(|value| *value == 0.0, || self.metric(gauge)).await;
             assert_eq!(value, 0.0, "{gauge} is back at its baseline");
         }
