@@ -3,12 +3,15 @@
 //! A [`Slab`] is allocation and permit in one: both come back when the last reference to its bytes goes, be it
 //! the part's, the replay copy's or the HTTP client's queue's. So what is paid for is what is held.
 
+use std::convert::Infallible;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::live::Live;
 
 /// Bytes of a slab, and so of the largest HTTP body frame: the store connection's queue is bounded by 16
 /// frames, and progress moves in steps of this size (FACTS.md 1.8).
@@ -17,7 +20,7 @@ pub const SLAB: usize = 16 * 1024;
 const WINDOW: u32 = 4;
 /// Free slabs that are kept for the next upload while none runs: 1 MiB.
 const KEPT_AT_REST: usize = 64;
-/// Between two looks for others' copies by uploads that have given up their own: each is a walk over all.
+/// Between two looks for others' copies by uploads that wait on after the first: each is a walk over all.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// The budget of the process. Cheap to clone.
@@ -39,7 +42,7 @@ struct Shared {
     accounts: Mutex<Vec<Weak<Account>>>,
     next_look: Mutex<Instant>,
     given_up: AtomicU64,
-    waiting: AtomicUsize,
+    waiting: Live,
 }
 
 /// One upload's side of the budget.
@@ -54,7 +57,7 @@ struct Account {
     /// Slabs held beyond the window.
     borrowed: AtomicUsize,
     copies: Mutex<Vec<GiveUp>>,
-    /// It has given up its copies, and no part has begun since.
+    /// It has given up copies, and no part has begun since: it is hardly worth asking again.
     is_bare: AtomicBool,
 }
 
@@ -84,7 +87,7 @@ impl Budget {
             accounts: Mutex::default(),
             next_look: Mutex::new(Instant::now()),
             given_up: AtomicU64::new(0),
-            waiting: AtomicUsize::new(0),
+            waiting: Live::default(),
         };
         Self { shared: Arc::new(shared) }
     }
@@ -101,7 +104,7 @@ impl Budget {
         self.shared.allocated.load(Ordering::Relaxed) * SLAB
     }
 
-    /// Uploads whose replay copies were given up for want of memory, since the start.
+    /// How often an upload gave up its replay copies for want of memory, since the start.
     #[must_use]
     pub fn given_up(&self) -> u64 {
         self.shared.given_up.load(Ordering::Relaxed)
@@ -109,8 +112,8 @@ impl Budget {
 
     /// Uploads that wait for memory.
     #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.shared.waiting.load(Ordering::Relaxed)
+    pub fn waiting(&self) -> i64 {
+        self.shared.waiting.now()
     }
 
     /// Admits an upload by reserving its window.
@@ -129,12 +132,7 @@ impl Budget {
         let windows = Arc::clone(&shared.windows).try_acquire_owned().ok()?;
         let reserved = match Arc::clone(&shared.free).try_acquire_many_owned(WINDOW) {
             Ok(reserved) => reserved,
-            Err(_) => {
-                let _waiting = Waiting::new(shared);
-                shared.relieve(WINDOW as usize, None);
-                let reserved = Arc::clone(&shared.free).acquire_many_owned(WINDOW).await;
-                reserved.expect("the budget is never closed")
-            }
+            Err(_) => shared.reserve_from_others().await,
         };
         let account = Arc::new(Account {
             budget: Arc::clone(&self.shared),
@@ -167,12 +165,11 @@ impl Allowance {
     /// # Cancellation
     /// Safe: nothing is taken unless the slab is returned.
     pub async fn slab(&self) -> Slab {
-        let account = &self.account;
-        let permit = match account.try_take().or_else(|| account.take_from_others()) {
+        let permit = match self.account.try_take() {
             Some(permit) => permit,
-            None => account.wait().await,
+            None => self.account.wait().await,
         };
-        account.slab(permit)
+        self.account.slab(permit)
     }
 
     /// Waits, first come first served, for the memory of `bytes` at once.
@@ -181,7 +178,7 @@ impl Allowance {
     /// Safe: the place in the queue is given up.
     pub async fn reserve(&self, bytes: u64) -> Reserve {
         let slabs = u32::try_from(bytes.div_ceil(SLAB as u64)).unwrap_or(u32::MAX);
-        let _waiting = Waiting::new(&self.account.budget);
+        let _waiting = self.account.budget.waiting.count();
         let permit = Arc::clone(&self.account.budget.free).acquire_many_owned(slabs).await;
         let permit = permit.expect("the budget is never closed");
         Reserve { permit: Permit::borrowed(permit, &self.account) }
@@ -216,23 +213,9 @@ impl Account {
         Some(Permit::borrowed(permit, self))
     }
 
-    /// A slab that somebody gives up, this upload at last.
-    fn take_from_others(self: &Arc<Self>) -> Option<Permit> {
-        if self.is_bare() && !self.budget.may_look() {
-            return None;
-        }
-        loop {
-            self.budget.relieve(1, Some(self));
-            // Others may have waited for what was given up.
-            let permit = self.try_take();
-            if permit.is_some() || self.is_bare() {
-                return permit;
-            }
-        }
-    }
-
+    /// A slab that somebody gives up, or that comes free.
     async fn wait(self: &Arc<Self>) -> Permit {
-        let _waiting = Waiting::new(&self.budget);
+        let _waiting = self.budget.waiting.count();
         tokio::select! {
             biased;
             permit = Arc::clone(&self.window).acquire_owned() => {
@@ -241,7 +224,19 @@ impl Account {
             permit = Arc::clone(&self.budget.free).acquire_owned() => {
                 Permit::borrowed(permit.expect("the budget is never closed"), self)
             }
+            never = self.make_room() => match never {},
         }
+    }
+
+    /// Lets others give up copies, and if that did not help, this upload: then its window comes free as it sends.
+    async fn make_room(self: &Arc<Self>) -> Infallible {
+        if !self.is_bare.load(Ordering::Relaxed) || self.budget.may_look() {
+            self.budget.relieve(1, Some(self));
+        }
+        // What was given up may have gone to somebody who waited longer.
+        tokio::task::yield_now().await;
+        self.give_up(Extent::All);
+        std::future::pending().await
     }
 
     fn slab(&self, permit: Permit) -> Slab {
@@ -254,12 +249,8 @@ impl Account {
         Slab { buffer: free.unwrap_or_else(allocate), len: 0, permit }
     }
 
-    fn is_bare(&self) -> bool {
-        self.is_bare.load(Ordering::Relaxed)
-    }
-
     fn has_borrowed_copies(&self) -> bool {
-        !self.is_bare() && self.borrowed.load(Ordering::Relaxed) > 0
+        !self.is_bare.load(Ordering::Relaxed) && self.borrowed.load(Ordering::Relaxed) > 0
     }
 
     /// Gives up copies; returns how many slabs they were.
@@ -280,6 +271,25 @@ impl Account {
 }
 
 impl Shared {
+    /// A window of what others give up, or of what comes free.
+    async fn reserve_from_others(&self) -> OwnedSemaphorePermit {
+        let _waiting = self.waiting.count();
+        self.relieve(WINDOW as usize, None);
+        let reserved = Arc::clone(&self.free).acquire_many_owned(WINDOW);
+        tokio::pin!(reserved);
+        loop {
+            tokio::select! {
+                biased;
+                reserved = &mut reserved => return reserved.expect("the budget is never closed"),
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            // What was given up may have gone into a window, or to somebody who waited longer.
+            if self.may_look() {
+                self.relieve(WINDOW as usize, None);
+            }
+        }
+    }
+
     /// Makes uploads give up replay copies until `wanted` slabs are free or on their way, the fastest first, and
     /// none that is slower than the one that asks.
     fn relieve(&self, wanted: usize, asking: Option<&Arc<Account>>) {
@@ -318,22 +328,6 @@ impl Drop for Account {
             pool.shrink_to_fit();
             self.budget.allocated.fetch_sub(surplus, Ordering::Relaxed);
         }
-    }
-}
-
-/// One in the gauge of uploads that wait for memory.
-struct Waiting<'a>(&'a Shared);
-
-impl<'a> Waiting<'a> {
-    fn new(budget: &'a Shared) -> Self {
-        budget.waiting.fetch_add(1, Ordering::Relaxed);
-        Self(budget)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -521,6 +515,37 @@ mod tests {
         let _slab = fast.slab().await;
         assert!(fast_copies.lock().unwrap().is_empty(), "it gave up its own");
         assert_eq!(slow_copies.lock().unwrap().len(), WINDOW as usize + 2);
+    }
+
+    /// Its older part gave up its copy for another upload, its newer one had sent nothing yet and kept its own.
+    #[tokio::test]
+    async fn an_upload_that_gave_up_some_copies_gives_up_the_rest_when_it_must() {
+        let budget = budget(WINDOW as usize + 2);
+        let allowance = budget.admit().await.unwrap();
+        let (older, newer) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Mutex::new(Vec::new())));
+        let parts = (Arc::clone(&older), Arc::clone(&newer));
+        allowance.gives_up_by(move |extent| {
+            let older = std::mem::take(&mut *parts.0.lock().unwrap()).len();
+            let newer =
+                if extent == Extent::All { std::mem::take(&mut *parts.1.lock().unwrap()).len() } else { 0 };
+            older + newer
+        });
+        for _ in 0..WINDOW {
+            let slab = allowance.slab().await;
+            newer.lock().unwrap().push(slab);
+        }
+        for _ in 0..2 {
+            let slab = allowance.slab().await;
+            older.lock().unwrap().push(slab);
+        }
+        budget.shared.relieve(1, None);
+        assert!(older.lock().unwrap().is_empty() && !newer.lock().unwrap().is_empty());
+        let others = Arc::clone(&budget.shared.free).try_acquire_many_owned(2).unwrap();
+        // As if somebody had just looked around in vain.
+        *lock(&budget.shared.next_look) = Instant::now() + Duration::from_secs(60);
+        let moved = tokio::time::timeout(Duration::from_secs(5), allowance.slab()).await;
+        assert!(moved.is_ok(), "its window comes free");
+        drop(others);
     }
 
     #[tokio::test]

@@ -12,7 +12,7 @@ use crate::budget::Allowance;
 use crate::error::Failure;
 use crate::flight::{Departure, Flight};
 use crate::kind::MediaType;
-use crate::metrics::Counted;
+use crate::live::Counted;
 use crate::parts::Part;
 use crate::progress::FileProgress;
 use crate::s3::{

@@ -12,7 +12,8 @@ const FIRST_LIMIT: usize = 4;
 const LEAST: usize = 2;
 /// Connections of one file; more than what S3's guide calls for on a fast network.
 const MOST: usize = 64;
-/// After so many parts the store may be another than it was: its quickest answer is measured anew.
+/// After so many parts the store may be another than it was: its quickest answer is measured anew, with half as many
+/// parts on their way, since those that queue would hide it.
 const MEASURED_FOR: u32 = 256;
 
 /// The parts of one file on their way. Cheap to clone; all clones are the same flight.
@@ -114,7 +115,7 @@ impl Limit {
     /// A part took so long; `is_tight`: another one waited for the limit meanwhile.
     fn adjust(&mut self, took: Duration, is_tight: bool) {
         if self.measured >= MEASURED_FOR {
-            *self = Self::default();
+            *self = Self { parts: (self.parts / 2).max(FIRST_LIMIT), ..Self::default() };
         }
         self.measured += 1;
         self.quickest = self.quickest.min(took);

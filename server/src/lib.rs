@@ -2,8 +2,9 @@
 //!
 //! The path, in the order of the modules: [`listener`] accepts, [`routes`] dispatches, [`upload`] runs one
 //! request to its one end, [`form`] takes the multipart form apart, [`kind`] looks at the bytes, [`parts`]
-//! cuts them, [`budget`] pays for them, [`transfer`] puts them on their way, as many as [`flight`] allows, and [`delivery`] settles them with
-//! [`s3`], which speaks to the store over [`connector`]. What moves is told to [`progress`], and [`socket`] tells the watchers.
+//! cuts and hashes them ([`checksum`]), [`budget`] pays for them, [`transfer`] puts them on their way, as many at
+//! once as [`flight`] allows, and [`delivery`] settles them with [`s3`], which speaks to the store over
+//! [`connector`]. What moves is told to [`progress`], and [`socket`] tells the watchers.
 //!
 //! Invariants: memory is bounded by the budget; of every multipart upload exactly one Complete or Abort takes
 //! effect; no half success; watchers cost nothing; `stored <= sent <= received <= total`, never falling; the
@@ -31,6 +32,7 @@ pub mod socket;
 pub mod embedded;
 pub mod ids;
 pub mod keys;
+pub mod live;
 pub mod metrics;
 pub mod error;
 

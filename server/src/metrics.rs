@@ -1,7 +1,6 @@
 //! What operators watch: Prometheus text, sampled from the live values when it is asked for.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -13,35 +12,9 @@ use tokio_util::task::TaskTracker;
 
 use crate::connector::Connector;
 use crate::listener;
+use crate::live::Live;
 use crate::s3::Bucket;
 use crate::upload::Uploads;
-
-/// Counts what exists while it lives.
-#[derive(Clone, Default)]
-pub struct Live(Arc<AtomicI64>);
-
-/// One of the things that [`Live`] counts.
-pub struct Counted(Live);
-
-impl Live {
-    #[must_use]
-    pub fn count(&self) -> Counted {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Counted(self.clone())
-    }
-
-    /// How many there are now.
-    #[must_use]
-    pub fn now(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.0.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 /// The server's gauges and counters. Cheap to clone.
 #[derive(Clone)]
@@ -73,7 +46,7 @@ impl Metrics {
         let budget = self.uploads.budget();
         gauge("buffer_bytes", "Bytes of the buffer memory in use", count(budget.used()));
         gauge("buffer_allocated_bytes", "Bytes allocated for it, in use or not", count(budget.allocated()));
-        gauge("buffer_waiting", "Uploads that wait for buffer memory", count(budget.waiting()));
+        gauge("buffer_waiting", "Uploads that wait for buffer memory", budget.waiting());
         gauge("parts_in_flight", "Parts on their way to the store", self.uploads.parts().now());
         let connections = self.connections.len();
         gauge("connections", "Clients connected now", count(connections));
@@ -88,7 +61,11 @@ impl Metrics {
         };
         let aborts_failed = self.bucket.aborts_failed();
         counter("aborts_failed", "Multipart uploads that could not be aborted", aborts_failed);
-        counter("replay_copies_given_up", "Uploads that gave up replay copies for memory", budget.given_up());
+        counter(
+            "replay_copies_given_up",
+            "Times that an upload gave up its replay copies for memory",
+            budget.given_up(),
+        );
         let mut text = String::new();
         if encode(&mut text, &registry).is_err() {
             return crate::error::Failure::Internal.into_response();

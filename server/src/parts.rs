@@ -396,15 +396,24 @@ impl Part {
         }
     }
 
-    /// The body of a new attempt, from the first byte; bodies of earlier attempts end.
+    /// The body of a new attempt, from the first byte; bodies of earlier attempts end. `None` when its first bytes
+    /// were given up.
     #[must_use]
-    pub fn body(&self) -> PartBody {
+    pub fn body(&self) -> Option<PartBody> {
         let mut state = self.lock();
+        if state.run.dropped > 0 {
+            return None;
+        }
         state.attempt += 1;
         state.yielded = 0;
         let attempt = state.attempt;
         self.wake(state);
-        PartBody { part: self.clone(), attempt, position: 0 }
+        Some(PartBody { part: self.clone(), attempt, position: 0 })
+    }
+
+    /// The running attempt has failed: what it has sent will be needed again.
+    pub fn rewind(&self) {
+        self.lock().yielded = 0;
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -530,9 +539,11 @@ mod tests {
     async fn a_second_attempt_sends_everything_again() {
         let part = part(6);
         append(&part, b"abc").await;
-        let mut first = part.body();
+        let mut first = part.body().unwrap();
         assert_eq!(next(&mut first).await, "abc");
-        let second = part.body();
+        part.rewind();
+        assert_eq!(part.give_up_replay(Extent::Sent), 0, "what failed is needed again");
+        let second = part.body().unwrap();
         assert!(matches!(first.frame().await, Some(Err(BodyEnd::Superseded))));
         append(&part, b"def").await;
         assert!(part.is_whole());
@@ -544,7 +555,7 @@ mod tests {
         let content: Vec<u8> = (0..3 * SLAB + 5).map(|n| (n % 251) as u8).collect();
         for step in [1000, SLAB - 1, SLAB, SLAB + 1, content.len()] {
             let part = part(content.len() as u64);
-            let mut body = part.body();
+            let mut body = part.body().unwrap();
             let mut seen = Vec::new();
             for chunk in content.chunks(step) {
                 append(&part, chunk).await;
@@ -554,7 +565,7 @@ mod tests {
             }
             seen.extend_from_slice(&body.collect().await.unwrap().to_bytes());
             assert!(seen == content, "in steps of {step}");
-            assert!(part.body().collect().await.unwrap().to_bytes() == content, "replayed, {step}");
+            assert!(part.body().unwrap().collect().await.unwrap().to_bytes() == content, "replayed, {step}");
             assert_eq!(part.checksum(), crc_fast::checksum(CrcAlgorithm::Crc64Nvme, &content));
         }
     }
@@ -562,7 +573,7 @@ mod tests {
     #[tokio::test]
     async fn the_gate_withholds_the_last_byte() {
         let part = Part::gated(1, 3, Run::default());
-        let mut body = part.body();
+        let mut body = part.body().unwrap();
         append(&part, b"abc").await;
         assert_eq!(next(&mut body).await, "ab");
         assert!(futures_util::poll!(body.frame()).is_pending());
@@ -578,15 +589,14 @@ mod tests {
     async fn a_part_without_its_copy_cannot_be_sent_again() {
         let part = part(3 * SLAB as u64);
         append(&part, &[1; 2 * SLAB]).await;
-        let mut body = part.body();
+        let mut body = part.body().unwrap();
         next(&mut body).await;
         assert_eq!(part.give_up_replay(Extent::Sent), 1);
-        assert!(!part.can_replay());
+        assert!(part.body().is_none());
         assert_eq!(next(&mut body).await, [1; SLAB].as_slice());
         append(&part, &[2; SLAB]).await;
         assert_eq!(next(&mut body).await, [2; SLAB].as_slice());
         assert!(part.lock().run.full.is_empty());
-        assert!(matches!(part.body().frame().await, Some(Err(BodyEnd::NoReplay))));
     }
 
     #[tokio::test]
@@ -594,18 +604,17 @@ mod tests {
         let part = part(2 * SLAB as u64);
         append(&part, &[1; SLAB]).await;
         assert_eq!(part.give_up_replay(Extent::Sent), 0);
-        next(&mut part.body()).await;
-        assert!(part.can_replay());
-        let mut body = part.body();
+        next(&mut part.body().unwrap()).await;
+        let mut body = part.body().unwrap();
         assert_eq!(part.give_up_replay(Extent::All), 0);
         next(&mut body).await;
-        assert!(!part.can_replay(), "it went as it was sent");
+        assert!(part.body().is_none(), "it went as it was sent");
     }
 
     #[tokio::test]
     async fn a_failed_part_ends_its_body_at_once_and_takes_no_more() {
         let part = part(9);
-        let mut body = part.body();
+        let mut body = part.body().unwrap();
         let frame = body.frame();
         tokio::pin!(frame);
         assert!(futures_util::poll!(&mut frame).is_pending());

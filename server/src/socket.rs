@@ -11,7 +11,7 @@ use futures_util::{StreamExt, stream};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::metrics::Live;
+use crate::live::Live;
 use crate::progress::{Hub, Watcher};
 
 /// Clients say nothing longer than a cancel (FAULTS.md, limits).

@@ -3,6 +3,7 @@
 //! What connects it with its [`delivery`](crate::delivery), a task of its own: a bounded channel of parts, the
 //! parts' bytes, and the word that the file has arrived.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -20,10 +21,10 @@ use crate::error::Failure;
 use crate::flight::Flight;
 use crate::form::FileHead;
 use crate::kind::{self, Inspector, MediaType, Mismatch, ObjectKey};
-use crate::metrics::Live;
+use crate::live::Live;
 use crate::parts::{Part, PartPlan, Run};
 use crate::progress::FileProgress;
-use crate::s3::{Bucket, Content, Object};
+use crate::s3::{Bucket, Content, NotStored, Object};
 
 /// What every file of an upload shares.
 #[derive(Clone)]
@@ -311,7 +312,11 @@ impl Intake {
         road.next_number += 1;
         self.parts.add(part.clone());
         let departed = Departed { part, departure, live: self.route.live_parts.count() };
-        road.parts.send(departed).await.map_err(|_| Failure::Internal)
+        match road.parts.send(departed).await {
+            Ok(()) => Ok(()),
+            // The delivery has ended; its own word is the cause, and comes when it has cleaned up.
+            Err(_) => Err(self.route.first.wait().await.1),
+        }
     }
 
     fn open_road(&mut self, plan: Option<PartPlan>) -> Result<(), Failure> {
@@ -334,10 +339,13 @@ impl Intake {
         let is_put = plan.is_some_and(|plan| plan.is_put());
         let (first, file_type) = (self.route.first.clone(), self.head.file_type);
         let delivery = self.route.tracker.spawn(async move {
-            let delivered = match is_put {
-                true => carrier.put(incoming, arrival).boxed().await,
-                false => carrier.multipart(incoming, arrival).boxed().await,
+            let delivering = match is_put {
+                true => carrier.put(incoming, arrival).boxed(),
+                false => carrier.multipart(incoming, arrival).boxed(),
             };
+            // A panic ends it like a failure: whoever feeds it must not wait for ever.
+            let delivered = AssertUnwindSafe(delivering).catch_unwind().await;
+            let delivered = delivered.unwrap_or(Err(NotStored::Failed(Failure::Internal)));
             if let Err(not_stored) = delivered {
                 first.set(file_type, not_stored.failure());
             }

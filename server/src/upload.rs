@@ -20,7 +20,7 @@ use crate::config::{Clocks, Limits};
 use crate::delivery::Delivery;
 use crate::error::Failure;
 use crate::form::{BodyStream, FileHead, Form, Patience, RequestBody};
-use crate::metrics::Live;
+use crate::live::Live;
 use crate::parts::PartPlan;
 use crate::progress::{FileProgress, Hub, UploadProgress};
 use crate::s3::{Bucket, NotStored};
@@ -33,6 +33,7 @@ use announced::largest;
 const DRAIN_LIMIT: usize = 32 * 1024 * 1024;
 /// How long an answer waits for the store's clean-up; that goes on after it.
 const CLEAN_UP_WAIT: Duration = Duration::from_millis(1500);
+
 /// Takes uploads. Cheap to clone.
 #[derive(Clone)]
 pub struct Uploads {
@@ -131,6 +132,10 @@ impl Uploads {
         let running = Running(Arc::clone(&self.running));
         let admitted = tokio::time::timeout(self.clocks.permit_wait, self.budget.admit()).await;
         let allowance = admitted.ok().flatten().ok_or(Failure::Busy)?;
+        // It may have been a long wait.
+        if self.tracker.is_closed() {
+            return Err(Failure::ServerShutdown);
+        }
         Ok(Admission { allowance, _running: running })
     }
 

@@ -38,29 +38,28 @@ impl PartHead {
         }
         let disposition = value("content-disposition").ok_or(Failure::BadPartHeader)?;
         let disposition = String::from_utf8_lossy(disposition);
-        let name = parameter(&disposition, "name").ok_or(Failure::BadPartHeader)?;
-        Ok(Self { name, file_name: parameter(&disposition, "filename") })
+        let name = parameter(&disposition, "name")?.ok_or(Failure::BadPartHeader)?;
+        Ok(Self { name, file_name: parameter(&disposition, "filename")? })
     }
 }
 
 /// A parameter of a Content-Disposition; in quotes only a quote can be escaped, since a path of Windows is not.
-fn parameter(disposition: &str, name: &str) -> Option<String> {
+fn parameter(disposition: &str, name: &str) -> Result<Option<String>, Failure> {
     let mut rest = disposition;
-    loop {
-        rest = rest.split_once(';')?.1.trim_start();
-        let (key, value) = rest.split_once('=')?;
+    while let Some((key, value)) = rest.split_once(';').and_then(|(_, rest)| rest.split_once('=')) {
         let (value, after) = match value.trim_start().strip_prefix('"') {
-            Some(quoted) => unquote(quoted)?,
+            Some(quoted) => unquote(quoted).ok_or(Failure::BadPartHeader)?,
             None => {
                 let end = value.find(';').unwrap_or(value.len());
                 (value[..end].trim().to_owned(), &value[end..])
             }
         };
         if key.trim().eq_ignore_ascii_case(name) {
-            return Some(value);
+            return Ok(Some(value));
         }
         rest = after;
     }
+    Ok(None)
 }
 
 /// The text up to the closing quote, and what follows it.
@@ -112,7 +111,12 @@ mod tests {
 
     #[test]
     fn what_is_no_header_of_a_form_is_refused() {
-        for disposition in ["form-data", r#"form-data; filename="b""#, r#"form-data; name="open"#] {
+        for disposition in [
+            "form-data",
+            r#"form-data; filename="b""#,
+            r#"form-data; name="open"#,
+            r#"form-data; name="a"; filename="b\""#,
+        ] {
             assert_eq!(parse(disposition), Err(Failure::BadPartHeader), "{disposition}");
         }
         let good = "Content-Disposition: form-data; name=a\r\n";

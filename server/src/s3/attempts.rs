@@ -51,18 +51,23 @@ where
     loop {
         // Opened only when there is something to send, so that no store waits for a silent client.
         part.more_than(sent_before).await;
+        let without_copy = || Fault::ended(part.failure().unwrap_or(Failure::ReplayUnavailable));
+        let body = part.body().ok_or_else(without_copy)?;
         watch(PartEvent::Attempt(attempt));
         let sent = Arc::new(AtomicU64::new(0));
         let counter = counter(&sent, watch);
         let fault = tokio::select! {
             biased;
             failure = part.failed() => return Err(Fault::ended(failure)),
-            result = call(part.body(), counter) => match result {
-                Ok(done) => return Ok(done),
+            result = call(body, counter) => match result {
+                Ok(done) if part.was_given_whole() => return Ok(done),
+                // A store that takes part of a part for the whole is none.
+                Ok(_) => Fault::ended(Failure::StorageRejected),
                 Err(fault) => fault,
             },
             () = stall(part, &sent, clocks.store_stall, slack) => Fault::stalled(),
         };
+        part.rewind();
         if let Some(failure) = part.failure() {
             return Err(Fault::ended(failure));
         }

@@ -22,6 +22,19 @@ async fn a01_not_multipart() {
     fixture.finish().await;
 }
 
+/// A head of more than 16 KiB gets the parser's bare answer, however few connections there are.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a16_a_head_too_long() {
+    let fixture = Fixture::start().await;
+    let head = |length| {
+        format!("GET /healthz HTTP/1.1\r\nHost: brigade.test\r\nX-Long: {}\r\n\r\n", "x".repeat(length))
+    };
+    assert_eq!(exchange(fixture.server, head(12 * KIB).as_bytes()).await.status, 200);
+    assert_eq!(exchange(fixture.server, head(17 * KIB).as_bytes()).await.status, 431);
+    fixture.normal_upload_passes().await;
+    fixture.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a02_a_boundary_that_is_none() {
     let fixture = Fixture::start().await;
