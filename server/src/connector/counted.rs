@@ -10,16 +10,20 @@ use hyper::rt::{Read, ReadBufCursor, Write};
 
 use super::wire::Meter;
 
-/// Bytes handed to the stream at once while the store keeps up: all that hyper has queued.
+/// Bytes handed to the stream at once to a store that has kept up for long: all that hyper has queued.
 const LONG_STRIDE: usize = 256 * 1024;
-/// The same until it has shown that it does.
+/// The same to a store that has proven fast.
+const STRIDE: usize = 32 * 1024;
+/// The same until it has.
 const SHORT_STRIDE: usize = 16 * 1024;
-/// The same once it has shown that it does not.
+/// The same once it has shown that it is not.
 const SHORTEST_STRIDE: usize = 8 * 1024;
 /// A wait for room that may say that the store sets the pace.
 const SLOW_WAIT: Duration = Duration::from_millis(5);
 /// Bytes taken without such a wait after which a store counts as fast: more than a receive buffer holds.
 const PROVEN: usize = 512 * 1024;
+/// The same for the longest stride: more than one part, so that it pays on connections that carry many.
+const LONG_PROVEN: usize = 8 * 1024 * 1024;
 /// A store that takes so many bytes a second is fast all the same: it, or this server, had to wait for a processor.
 const FAST: u64 = 32 * 1024 * 1024;
 
@@ -35,24 +39,27 @@ pub(super) trait Room {
 /// and jump. So until a store has proven fast, little is written, and only when the kernel asks for it.
 #[derive(Default)]
 struct Stride {
-    /// Bytes taken since the last slow wait, and since when.
+    /// Bytes taken since the store was slow.
+    proven: usize,
+    /// Bytes taken since the last wait of note, and since when.
     taken: usize,
     since: Option<Instant>,
     waits_since: Option<Instant>,
-    /// The last wait was a slow one, and nothing has proven the store fast since.
+    /// The store was slow, and nothing has proven it fast since.
     is_slow: bool,
 }
 
 impl Stride {
     const fn is_short(&self) -> bool {
-        self.taken < PROVEN
+        self.proven < PROVEN
     }
 
     const fn bytes(&self) -> usize {
-        match (self.is_short(), self.is_slow) {
-            (false, _) => LONG_STRIDE,
-            (true, false) => SHORT_STRIDE,
-            (true, true) => SHORTEST_STRIDE,
+        match self.proven {
+            LONG_PROVEN.. => LONG_STRIDE,
+            PROVEN.. => STRIDE,
+            _ if self.is_slow => SHORTEST_STRIDE,
+            _ => SHORT_STRIDE,
         }
     }
 
@@ -65,12 +72,16 @@ impl Stride {
             && waited.elapsed() > SLOW_WAIT
         {
             let is_fast = !self.is_short() && self.since.is_some_and(|since| rate(self.taken, since) >= FAST);
-            self.taken = if is_fast { PROVEN } else { 0 };
-            self.is_slow = !is_fast;
+            if !is_fast {
+                self.proven = 0;
+                self.is_slow = true;
+            }
+            self.taken = 0;
             self.since = None;
         }
         self.since.get_or_insert_with(Instant::now);
         self.taken = self.taken.saturating_add(bytes);
+        self.proven = self.proven.saturating_add(bytes);
     }
 }
 
