@@ -12,6 +12,8 @@ const FIRST_LIMIT: usize = 4;
 const LEAST: usize = 2;
 /// Connections of one file; more than what S3's guide calls for on a fast network.
 const MOST: usize = 64;
+/// A part that passes in less needs no further company: four of 5 MiB in that time are a gigabyte a second.
+const SOON: Duration = Duration::from_millis(20);
 /// After so many parts the store may be another than it was: its quickest answer is measured anew, with half as many
 /// parts on their way, since those that queue would hide it.
 const MEASURED_FOR: u32 = 256;
@@ -123,7 +125,7 @@ impl Limit {
         self.is_ramping &= is_quick;
         if took > self.quickest * 5 / 2 {
             self.parts = (self.parts - 1).max(LEAST);
-        } else if is_tight && is_quick {
+        } else if is_tight && is_quick && took >= SOON {
             self.parts = (self.parts + if self.is_ramping { 2 } else { 1 }).min(MOST);
         }
     }
@@ -180,7 +182,16 @@ mod tests {
     fn nobody_who_did_not_wait_gets_more() {
         let mut limit = Limit::default();
         for _ in 0..50 {
-            limit.adjust(ms(10), false);
+            limit.adjust(ms(100), false);
+        }
+        assert_eq!(limit.parts(), FIRST_LIMIT);
+    }
+
+    #[test]
+    fn a_store_next_door_needs_no_more() {
+        let mut limit = Limit::default();
+        for _ in 0..50 {
+            limit.adjust(ms(8), true);
         }
         assert_eq!(limit.parts(), FIRST_LIMIT);
     }
