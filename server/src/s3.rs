@@ -39,6 +39,8 @@ const ABORT_TRIES: usize = 3;
 #[derive(Clone)]
 pub struct Bucket {
     client: Client,
+    /// For Put and UploadPart: our own retries, and no clock but [`attempts`]' own, which knows whom it waits for.
+    parts: Client,
     name: String,
     clocks: Clocks,
     /// Checksums travel with the bytes.
@@ -142,8 +144,14 @@ impl Bucket {
             .retry_config(retries.with_initial_backoff(clocks.store_backoff))
             .timeout_config(timeouts.build())
             .build();
+        let parts = config
+            .to_builder()
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(TimeoutConfig::builder().disable_operation_attempt_timeout().build())
+            .build();
         Self {
             client: Client::from_conf(config),
+            parts: Client::from_conf(parts),
             name: name.to_owned(),
             clocks: clocks.clone(),
             checksums,
@@ -177,7 +185,7 @@ impl Bucket {
     pub async fn put(&self, object: &Object, part: &Part, watch: &PartWatch) -> Result<(), Failure> {
         let call = async |body: PartBody, counter: WireCounter| {
             let put = self
-                .client
+                .parts
                 .put_object()
                 .bucket(&self.name)
                 .key(&object.key)
@@ -187,7 +195,6 @@ impl Bucket {
                 .set_checksum_algorithm(self.checksum_algorithm())
                 .body(ByteStream::new(SdkBody::from_body_1_x(body)))
                 .customize()
-                .config_override(part_config())
                 .mutate_request(move |request| request.add_extension(counter.clone()));
             put.send().await.map(drop).map_err(|error| Fault::read("PutObject", &error))
         };
@@ -286,13 +293,6 @@ impl Bucket {
     }
 }
 
-/// Put and UploadPart: our own retries, and no clock but [`attempts`]' own, which knows whom it waits for.
-fn part_config() -> config::Builder {
-    config::Builder::new()
-        .retry_config(RetryConfig::disabled())
-        .timeout_config(TimeoutConfig::builder().disable_operation_attempt_timeout().build())
-}
-
 fn length(bytes: u64) -> i64 {
     i64::try_from(bytes).expect("sizes are limited to what S3 takes")
 }
@@ -325,7 +325,7 @@ impl Multipart {
         let call = async |body: PartBody, counter: WireCounter| {
             let upload = self
                 .bucket
-                .client
+                .parts
                 .upload_part()
                 .bucket(&self.bucket.name)
                 .key(&self.key)
@@ -335,7 +335,6 @@ impl Multipart {
                 .set_checksum_algorithm(self.bucket.checksum_algorithm())
                 .body(ByteStream::new(SdkBody::from_body_1_x(body)))
                 .customize()
-                .config_override(part_config())
                 .mutate_request(move |request| request.add_extension(counter.clone()));
             let uploaded = upload.send().await.map_err(|error| Fault::read("UploadPart", &error))?;
             let is_same = |answered: &String| *answered == checksum::text(part.checksum());
