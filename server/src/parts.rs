@@ -1,19 +1,20 @@
 //! Bytes of any chunking become parts; a part is a body that can be sent while it still arrives, and sent again.
 
-use std::collections::VecDeque;
+mod run;
+
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use crc_fast::{CrcAlgorithm, Digest};
 use http_body::{Body, Frame, SizeHint};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use crate::budget::{Extent, SLAB, Slab};
+use crate::budget::{Extent, Slab};
 use crate::config::{MAX_PARTS, MIN_PART_SIZE};
 use crate::error::Failure;
+pub use run::Run;
 
 /// Parts of more than this step keep S3's limit of 10,000 for large files.
 const PART_SIZE_STEP: u64 = 1024 * 1024;
@@ -67,107 +68,6 @@ impl PartPlan {
     pub fn part_len(&self, number: u32) -> u64 {
         let before = u64::from(number.saturating_sub(1)).saturating_mul(self.part_size);
         self.total.saturating_sub(before).min(self.part_size)
-    }
-}
-
-/// A run of bytes in slabs: full ones, and the one that is being filled.
-pub struct Run {
-    /// All of [`SLAB`] bytes, but for the last of a run that is sealed.
-    full: VecDeque<Bytes>,
-    filling: Option<Slab>,
-    /// Slabs given up from the front.
-    dropped: usize,
-    len: u64,
-    /// CRC64NVME of all bytes so far, in passing: they have just been copied.
-    checksum: Digest,
-}
-
-impl Default for Run {
-    fn default() -> Self {
-        Self {
-            full: VecDeque::new(),
-            filling: None,
-            dropped: 0,
-            len: 0,
-            checksum: Digest::new(CrcAlgorithm::Crc64Nvme),
-        }
-    }
-}
-
-impl Run {
-    #[must_use]
-    pub fn len(&self) -> u64 {
-        self.len
-    }
-
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Whether the next byte needs a new slab.
-    #[must_use]
-    pub fn is_out_of_room(&self) -> bool {
-        self.filling.is_none()
-    }
-
-    pub fn add_slab(&mut self, slab: Slab) {
-        self.filling = Some(slab);
-    }
-
-    /// Copies what fits of `bytes` into the slab that is being filled; returns how much that was.
-    pub fn append(&mut self, bytes: &[u8]) -> usize {
-        let Some(slab) = &mut self.filling else { return 0 };
-        let count = slab.fill(bytes);
-        self.checksum.update(&bytes[..count]);
-        self.len += count as u64;
-        if slab.is_full() {
-            self.seal();
-        }
-        count
-    }
-
-    /// Shares what is filled: nothing follows in that slab.
-    fn seal(&mut self) {
-        self.full.extend(self.filling.take().map(Slab::freeze));
-    }
-
-    fn holds_from(&self) -> u64 {
-        (self.dropped * SLAB) as u64
-    }
-
-    /// The bytes from `position` on that lie in one slab, `most` at most; `None` where they were given up.
-    ///
-    /// Of a slab that is still being filled it is a copy: the slab is kept for the replay, the copy only until
-    /// it is sent.
-    fn frame(&self, position: u64, most: u64) -> Option<Bytes> {
-        let offset = usize::try_from(position.checked_sub(self.holds_from())?).ok()?;
-        let (index, start) = (offset / SLAB, offset % SLAB);
-        let end = |len: usize| usize::try_from(most).map_or(len, |most| len.min(start.saturating_add(most)));
-        match self.full.get(index) {
-            Some(slab) => Some(slab.slice(start..end(slab.len()))),
-            None => {
-                let filled = self.filling.as_ref()?.as_ref();
-                Some(Bytes::copy_from_slice(&filled[start..end(filled.len())]))
-            }
-        }
-    }
-
-    /// Gives up the full slabs before `position`; returns how many.
-    fn drop_before(&mut self, position: u64) -> usize {
-        let before = self.dropped;
-        while let Some(slab) = self.full.front()
-            && self.holds_from() + slab.len() as u64 <= position
-        {
-            self.full.pop_front();
-            self.dropped += 1;
-        }
-        self.dropped - before
-    }
-
-    fn clear(&mut self) {
-        self.full.clear();
-        self.filling = None;
     }
 }
 
@@ -491,7 +391,8 @@ impl Body for PartBody {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::Budget;
+    use crate::budget::{Budget, SLAB};
+    use crc_fast::CrcAlgorithm;
     use http_body_util::BodyExt;
 
     const MIB: u64 = 1024 * 1024;
@@ -596,7 +497,7 @@ mod tests {
         assert_eq!(next(&mut body).await, [1; SLAB].as_slice());
         append(&part, &[2; SLAB]).await;
         assert_eq!(next(&mut body).await, [2; SLAB].as_slice());
-        assert!(part.lock().run.full.is_empty());
+        assert_eq!(part.lock().run.dropped, 3, "all that was sent");
     }
 
     #[tokio::test]
