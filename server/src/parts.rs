@@ -93,6 +93,8 @@ struct State {
     /// The last byte is withheld while this is closed.
     gate_open: bool,
     keeps_replay: bool,
+    /// The form waits for memory that this part could free by sending.
+    room_wanted: bool,
     failed: Option<Failure>,
     /// Only the newest attempt's body yields.
     attempt: u32,
@@ -133,6 +135,7 @@ impl Part {
             run,
             gate_open,
             keeps_replay: true,
+            room_wanted: false,
             failed: None,
             attempt: 0,
             yielded: 0,
@@ -250,6 +253,11 @@ impl Part {
         if freed > 0 || extent == Extent::All {
             state.keeps_replay = false;
         }
+        if extent == Extent::All {
+            state.room_wanted = true;
+            // Between two attempts nothing can be freed; the next one must not wait for bytes that need its room.
+            self.shared.grown.notify_waiters();
+        }
         freed
     }
 
@@ -277,7 +285,7 @@ impl Part {
         self.lock().sendable(self.shared.len)
     }
 
-    /// Waits until more than `bytes` may be sent, or the part failed.
+    /// Waits until more than `bytes` may be sent, or what is there has to go to make room, or the part failed.
     ///
     /// # Cancellation
     /// Safe.
@@ -288,7 +296,8 @@ impl Part {
             grown.as_mut().enable();
             {
                 let state = self.lock();
-                if state.failed.is_some() || state.sendable(self.shared.len) > bytes {
+                let sendable = state.sendable(self.shared.len);
+                if state.failed.is_some() || sendable > bytes || (state.room_wanted && sendable > 0) {
                     return;
                 }
             }
@@ -306,6 +315,7 @@ impl Part {
         }
         state.attempt += 1;
         state.yielded = 0;
+        state.room_wanted = false;
         let attempt = state.attempt;
         self.wake(state);
         Some(PartBody { part: self.clone(), attempt, position: 0 })
@@ -510,6 +520,28 @@ mod tests {
         assert_eq!(part.give_up_replay(Extent::All), 0);
         next(&mut body).await;
         assert!(part.body().is_none(), "it went as it was sent");
+    }
+
+    /// Its connection was cut while the client paused, and now the client's next bytes need the part's memory.
+    #[tokio::test]
+    async fn a_part_between_two_attempts_goes_on_when_its_room_is_wanted() {
+        let part = part(3 * SLAB as u64);
+        append(&part, &[1; 2 * SLAB]).await;
+        let mut body = part.body().unwrap();
+        next(&mut body).await;
+        next(&mut body).await;
+        part.rewind();
+        let more = part.more_than(2 * SLAB as u64);
+        tokio::pin!(more);
+        assert!(futures_util::poll!(&mut more).is_pending());
+        assert_eq!(part.give_up_replay(Extent::All), 0, "it is needed again");
+        more.await;
+        let mut body = part.body().unwrap();
+        next(&mut body).await;
+        assert_eq!(part.lock().run.dropped, 1, "it comes free as it is sent");
+        let again = part.more_than(2 * SLAB as u64);
+        tokio::pin!(again);
+        assert!(futures_util::poll!(&mut again).is_pending(), "once, not for ever");
     }
 
     #[tokio::test]
