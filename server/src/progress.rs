@@ -157,8 +157,9 @@ impl Hub {
         let mut state = lock(&self.state);
         self.forget_old(&mut state);
         let channel = Arc::clone(state.channels.entry(client.clone()).or_insert_with(Channel::new));
-        drop(state);
+        // Under the lock: a channel without a listener is forgotten by whoever comes next.
         let changed = channel.changed.subscribe();
+        drop(state);
         let told = greet(&lock(&channel.uploads), greeting);
         Watcher { channel, changed, told, waiting_after: self.waiting_after, interval_from: HashMap::new() }
     }
