@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::PATIENCE;
 use super::bucket::{Bucket, Object};
-use super::client::{Form, get};
+use super::client::{Form, get, metric};
 use super::proxy::Proxy;
 use super::sample;
 use super::store::{ACCESS_KEY, BUCKET, SECRET_KEY, ScriptedStore};
@@ -160,14 +160,7 @@ impl Fixture {
 
     /// A value of `/metrics`, summed over its labels.
     pub async fn metric(&self, name: &str) -> f64 {
-        let text = get(self.server, "/metrics").await.text();
-        let values = text.lines().filter_map(|line| {
-            let rest = line.strip_prefix(name)?;
-            (rest.starts_with([' ', '{'])).then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
-        });
-        let values: Vec<f64> = values.collect();
-        assert!(!values.is_empty(), "/metrics has {name}:\n{text}");
-        values.into_iter().sum()
+        metric(&get(self.server, "/metrics").await.text(), name)
     }
 
     /// Asserts that nothing is left, in the server and in the store, and ends both.
@@ -212,7 +205,7 @@ pub fn outcome_of(files: &[FileOutcome], file: FileType) -> &FileOutcome {
 }
 
 /// Asks again until the answer fits or [`SETTLED`] has passed: the store offers no event for this.
-async fn settle<T, F: Future<Output = T>>(fits: impl Fn(&T) -> bool, mut ask: impl FnMut() -> F) -> T {
+pub async fn settle<T, F: Future<Output = T>>(fits: impl Fn(&T) -> bool, mut ask: impl FnMut() -> F) -> T {
     let deadline = Instant::now() + SETTLED;
     loop {
         let value = ask().await;
