@@ -5,6 +5,7 @@
 
 mod support;
 
+use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::ops::Range;
@@ -15,12 +16,13 @@ use app::wire::FileType::DocsFile;
 use app::wire::{Outcome, Status};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpSocket;
 use tokio::task::{JoinSet, block_in_place};
 use tokio::time::interval;
 
 use support::PATIENCE;
 use support::child::Child;
-use support::client::{Form, RawConnection, head, metric};
+use support::client::{Form, RawConnection, get, head, metric};
 use support::fixture::settle;
 use support::sample::{self, KIB, MIB};
 use support::socket::{Watcher, frame, upgrade, upgrade_head};
@@ -35,6 +37,9 @@ const OPENERS: usize = 4;
 const VISITS: u32 = 200;
 /// Bytes by which the server may be larger after a crowd than after the one before: below 400 a visitor.
 const GROWTH: u64 = 4 * MIB as u64;
+
+/// Bytes that the kernel may hold for a client that does not read: far below its own limit of 4 MiB.
+const UNREAD: usize = 256 * KIB;
 
 /// The server may begin with the usual limit of 1,024 open files: it raises it by itself.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -95,6 +100,41 @@ async fn f16_connects_and_closes() {
     normal_upload(server.address).await;
     assert!(begun.elapsed() < Duration::from_secs(2), "it took {:?}", begun.elapsed());
     server.stop().await;
+}
+
+/// What a client asks for and does not read is not made, and does not pile up in the kernel either.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a12_answers_that_nobody_reads_do_not_pile_up() {
+    let server = Child::start(&[]).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.set_recv_buffer_size(1).unwrap();
+    let stream = socket.connect(server.address).await.unwrap();
+    let client = stream.local_addr().unwrap();
+    let page = get(server.address, "/").await.body.len();
+    let asked = 4 * MIB / page;
+    let mut stuck = RawConnection::over(stream);
+    stuck.write(&head("GET", "/", &[]).repeat(asked)).await;
+    let queued = || async { unread(server.address, client) };
+    assert!(settle(|queued| *queued > 32 * KIB, queued).await > 32 * KIB, "answers wait");
+    for _ in 0..10 {
+        normal_upload(server.address).await;
+    }
+    let queued = queued().await;
+    println!("{queued} of {} bytes wait in the kernel", asked * page);
+    assert!(queued <= UNREAD, "{queued} bytes wait in the kernel");
+    stuck.reset();
+    at_rest(&server).await;
+    server.stop().await;
+}
+
+/// Bytes that the kernel holds for `client`: sent and not acknowledged, or not yet sent.
+fn unread(server: SocketAddr, client: SocketAddr) -> usize {
+    let ports = [server, client].map(|address| format!("0100007F:{:04X}", address.port()));
+    let table = fs::read_to_string("/proc/net/tcp").unwrap();
+    let fields = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let queue = fields.filter(|fields| fields[1..3] == ports).map(|fields| fields[4].to_owned()).next();
+    let queue = queue.expect("the connection is there");
+    usize::from_str_radix(queue.split(':').next().unwrap(), 16).unwrap()
 }
 
 /// What is there now of those who came.
