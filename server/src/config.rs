@@ -142,8 +142,12 @@ pub struct Clocks {
     pub store_backoff: Duration,
     /// For a refused client to finish sending, so that it reads the answer.
     pub drain: Duration,
+    /// Without a byte taken from an answer, or under 500 B/s for so long, while we wait for the client to read.
+    pub answer_silence: Duration,
     /// Between two pings to a watcher.
     pub ping: Duration,
+    /// Without a word from a watcher, pongs included, until it counts as gone.
+    pub watcher_gone: Duration,
     /// Without movement until `waiting` says why.
     pub waiting_after: Duration,
     /// How long the end of an upload is remembered.
@@ -162,7 +166,9 @@ impl Default for Clocks {
             store_complete: Duration::from_secs(120),
             store_backoff: Duration::from_millis(200),
             drain: Duration::from_secs(5),
+            answer_silence: Duration::from_secs(30),
             ping: Duration::from_secs(25),
+            watcher_gone: Duration::from_secs(60),
             waiting_after: Duration::from_secs(2),
             remember: Duration::from_secs(600),
             permit_wait: Duration::from_secs(30),

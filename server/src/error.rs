@@ -20,6 +20,7 @@ pub enum Failure {
     ClientIdInvalid,
     ClientIdMissing,
     MethodNotAllowed,
+    UpgradeRequired,
     NotFound,
     OriginRefused,
     // The form
@@ -94,6 +95,9 @@ impl Failure {
             Self::ClientIdMissing => (400, "client_id_invalid", false, "Give a client_id."),
             Self::MethodNotAllowed => {
                 (405, "method_not_allowed", false, "This address does not take that method.")
+            }
+            Self::UpgradeRequired => {
+                (426, "upgrade_required", false, "This address speaks WebSocket, version 13.")
             }
             Self::NotFound => (404, "not_found", false, "There is nothing at this address."),
             Self::OriginRefused => (403, "origin_refused", false, "This page may not use this server."),
@@ -251,15 +255,22 @@ impl IntoResponse for Failure {
     }
 }
 
-/// Writes a problem as `application/problem+json`; 429 and 503 carry `Retry-After`.
+/// Writes a problem as `application/problem+json`; 429 and 503 carry `Retry-After`, 426 what to upgrade to.
 #[must_use]
 pub fn problem_response(problem: &Problem) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, Json(problem)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    match status {
+        StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+        }
+        StatusCode::UPGRADE_REQUIRED => {
+            headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+            headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        }
+        _ => {}
     }
     response
 }

@@ -15,8 +15,9 @@ use mime::Mime;
 
 use crate::error::Failure;
 use crate::kind;
+use crate::peer::Patience;
 use body::Reader;
-pub use body::{BodyStream, Patience, RequestBody};
+pub use body::{BodyStream, RequestBody};
 use head::PartHead;
 use scanner::{Found, Scanner};
 

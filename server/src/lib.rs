@@ -1,9 +1,9 @@
 //! Streams a document and an image from a browser into S3, and reports truthfully how far they are.
 //!
-//! The path, in the order of the modules: [`listener`] accepts, [`routes`] dispatches, [`upload`] runs one
-//! request to its one end, [`form`] takes the multipart form apart, [`kind`] looks at the bytes, [`parts`]
-//! cuts and hashes them ([`checksum`]), [`budget`] pays for them, [`transfer`] puts them on their way, as many at
-//! once as [`flight`] allows, and [`delivery`] settles them with [`s3`], which speaks to the store over
+//! The path, in the order of the modules: [`listener`] accepts, with the clocks of [`peer`], [`routes`] dispatches,
+//! [`upload`] runs one request to its one end, [`form`] takes the multipart form apart, [`kind`] looks at the bytes,
+//! [`parts`] cuts and hashes them ([`checksum`]), [`budget`] pays for them, [`transfer`] puts them on their way, as
+//! many at once as [`flight`] allows, and [`delivery`] settles them with [`s3`], which speaks to the store over
 //! [`connector`]. What moves is told to [`progress`], and [`socket`] tells the watchers.
 //!
 //! Invariants: memory is bounded by the budget; of every multipart upload exactly one Complete or Abort takes
@@ -12,7 +12,9 @@
 
 pub mod config;
 pub mod listener;
+pub mod peer;
 pub mod routes;
+pub mod origins;
 pub mod assets;
 pub mod page;
 pub mod upload;
@@ -46,6 +48,7 @@ use embedded::Store;
 use error::Failure;
 use kind::ObjectKey;
 use metrics::Metrics;
+use origins::Origins;
 use page::Pages;
 use progress::Hub;
 use s3::Bucket;
@@ -91,13 +94,14 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
         hub: hub.clone(),
         bucket,
         pages: Pages::new(&secret(&config)?, &config.limits),
-        ping: config.clocks.ping,
+        clocks: config.clocks.clone(),
+        origins: Origins::new(&config.allowed_origins),
         stopping: shutdown.clone(),
         closing: closing.clone(),
     };
     let router = routes::router(server);
-    let accepting =
-        listener::accept(listener, router, config.clocks.request_head, connections.clone(), closing.clone());
+    let service = listener::Service::new(router, &config.clocks, closing.clone());
+    let accepting = listener::accept(listener, service, connections.clone());
     let stopping = async {
         shutdown.cancelled().await;
         finish_uploads(&hub, &uploads_done, config.shutdown_grace).await;

@@ -1,4 +1,6 @@
-//! The accept loop: HTTP/1.1 with a clock on the request's head and a bounded read buffer.
+//! The accept loop: HTTP/1.1 with clocks on the request's head and on the reading of answers, and a bounded read buffer.
+
+mod guarded;
 
 use std::convert::Infallible;
 use std::io;
@@ -16,6 +18,11 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::{ServiceExt, service_fn};
+
+use crate::config::Clocks;
+use crate::peer::Patience;
+use guarded::Guarded;
+pub use guarded::Watches;
 
 /// What a new connection's read buffer is a share of, in bytes: the more connections there are, the less it gets. It
 /// keeps what it got, so that 256 that came one by one have up to 20 MiB together.
@@ -47,24 +54,35 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     socket.listen(BACKLOG)
 }
 
-/// Serves `router` on `listener` until `shutdown`; requests that run then are ended by whoever owns them.
-pub async fn accept(
-    listener: TcpListener,
+/// What every connection is served with. Cheap to clone.
+#[derive(Clone)]
+pub struct Service {
     router: Router,
     request_head: Duration,
-    connections: TaskTracker,
+    answers: Patience,
     shutdown: CancellationToken,
-) {
+}
+
+impl Service {
+    /// Connections last until `shutdown`; requests that run then are ended by whoever owns them.
+    #[must_use]
+    pub fn new(router: Router, clocks: &Clocks, shutdown: CancellationToken) -> Self {
+        let answers = Patience { silence: clocks.answer_silence, rate_window: clocks.answer_silence };
+        Self { router, request_head: clocks.request_head, answers, shutdown }
+    }
+}
+
+/// Serves whoever comes to `listener` until the service shuts down.
+pub async fn accept(listener: TcpListener, service: Service, connections: TaskTracker) {
     loop {
         let accepted = tokio::select! {
-            () = shutdown.cancelled() => return,
+            () = service.shutdown.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
         match accepted {
             Ok((stream, _)) => {
                 let read_buffer = read_buffer(connections.len() + 1);
-                let serve = serve(stream, router.clone(), request_head, read_buffer, shutdown.clone());
-                connections.spawn(serve);
+                connections.spawn(serve(stream, service.clone(), read_buffer));
             }
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
@@ -80,34 +98,32 @@ pub fn read_buffer(connections: usize) -> usize {
     (READ_MEMORY / connections).clamp(SMALLEST_READ, LARGEST_READ)
 }
 
-async fn serve(
-    stream: TcpStream,
-    router: Router,
-    request_head: Duration,
-    read_buffer: usize,
-    shutdown: CancellationToken,
-) {
+async fn serve(stream: TcpStream, service: Service, read_buffer: usize) {
     let Ok(peer) = stream.peer_addr() else { return };
     if stream.set_nodelay(true).is_err() || SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT).is_err() {
         return;
     }
-    let service = service_fn(move |mut request: http::Request<Incoming>| {
+    let watches = Watches::default();
+    let stream = Guarded::new(stream, service.answers, watches.clone());
+    let router = service.router;
+    let handle = service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
+        request.extensions_mut().insert(watches.clone());
         let router = router.clone();
         async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {})) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(request_head)
+        .header_read_timeout(service.request_head)
         .max_buf_size(read_buffer)
         .max_header_size(REQUEST_HEAD)
         .half_close(false)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service))
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(handle))
         .with_upgrades();
     tokio::pin!(connection);
     let result = tokio::select! {
         result = &mut connection => result,
-        () = shutdown.cancelled() => {
+        () = service.shutdown.cancelled() => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -1,25 +1,26 @@
 //! Every route, and what stands before it.
 
-use std::time::Duration;
-
 use app::wire::Snapshot;
 use axum::body::Body;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::{Path, Query, State};
+use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
-use axum::{Json, Router};
+use axum::{Json, Router, middleware};
 use futures_util::TryStreamExt;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use crate::assets;
+use crate::config::Clocks;
 use crate::error::{Failure, problem_response};
 use crate::ids::ClientId;
+use crate::listener::Watches;
 use crate::metrics::Metrics;
+use crate::origins::{self, Origins};
 use crate::page::Pages;
 use crate::progress::{Greeting, Hub};
 use crate::s3::Bucket;
@@ -34,7 +35,8 @@ pub struct Server {
     pub bucket: Bucket,
     pub pages: Pages,
     pub metrics: Metrics,
-    pub ping: Duration,
+    pub clocks: Clocks,
+    pub origins: Origins,
     /// No new uploads are taken.
     pub stopping: CancellationToken,
     /// The uploads have ended: so do sockets.
@@ -43,6 +45,7 @@ pub struct Server {
 
 /// The service's whole surface.
 pub fn router(server: Server) -> Router {
+    let cross_origin = middleware::from_fn_with_state(server.origins.clone(), origins::answer);
     Router::new()
         .route("/", get(page_or_socket))
         .route("/upload", post(upload))
@@ -56,6 +59,7 @@ pub fn router(server: Server) -> Router {
         .route("/pkg/{*file}", get(assets::serve_asset))
         .fallback(async || Failure::NotFound)
         .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
+        .layer(cross_origin)
         .with_state(server)
 }
 
@@ -71,11 +75,27 @@ fn watching(query: WatchQuery) -> Result<ClientId, Failure> {
     ClientId::parse(&query.client_id.ok_or(Failure::ClientIdMissing)?)
 }
 
+/// A request to become a socket.
+struct Upgrade {
+    upgrade: WebSocketUpgrade,
+    watches: Watches,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let upgrade = WebSocketUpgrade::from_request_parts(parts, state).await;
+        let watches = parts.extensions.get::<Watches>().cloned().unwrap_or_default();
+        upgrade.map(|upgrade| Self { upgrade, watches }).map_err(|_| Failure::UpgradeRequired)
+    }
+}
+
 /// The page; for clients of the old service, whose socket is at the same address, an upgrade.
 async fn page_or_socket(
     State(server): State<Server>,
     query: WatchQuery,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    upgrade: Result<Upgrade, Failure>,
     headers: HeaderMap,
 ) -> Response {
     match upgrade {
@@ -84,7 +104,7 @@ async fn page_or_socket(
     }
 }
 
-async fn watch(State(server): State<Server>, query: WatchQuery, upgrade: WebSocketUpgrade) -> Response {
+async fn watch(State(server): State<Server>, query: WatchQuery, upgrade: Upgrade) -> Response {
     server.socket(upgrade, query, Greeting::Newest)
 }
 
@@ -142,20 +162,20 @@ async fn ready(State(server): State<Server>) -> Response {
 }
 
 impl Server {
-    fn socket(&self, upgrade: WebSocketUpgrade, query: WatchQuery, greeting: Greeting) -> Response {
-        match watching(query) {
-            Ok(client) => {
-                let watcher = self.hub.watch(&client, greeting);
-                socket::upgrade(upgrade, watcher, self.socket_context())
-            }
-            Err(failure) => failure.into_response(),
-        }
+    fn socket(&self, upgrade: Upgrade, query: WatchQuery, greeting: Greeting) -> Response {
+        let client = match watching(query) {
+            Ok(client) => client,
+            Err(failure) => return failure.into_response(),
+        };
+        upgrade.watches.begin();
+        socket::upgrade(upgrade.upgrade, self.hub.watch(&client, greeting), self.socket_context())
     }
 
     fn socket_context(&self) -> SocketContext {
         SocketContext {
             hub: self.hub.clone(),
-            ping: self.ping,
+            ping: self.clocks.ping,
+            gone_after: self.clocks.watcher_gone,
             closing: self.closing.clone(),
             live: self.metrics.sockets.clone(),
         }

@@ -8,18 +8,18 @@ use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgr
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use crate::live::Live;
+use crate::peer::Pace;
 use crate::progress::{Hub, Watcher};
 
 /// Clients say nothing longer than a cancel (FAULTS.md, limits).
 const MAX_MESSAGE: usize = 4 * 1024;
-/// Pings without an answer until the peer counts as gone.
-const MISSED_PONGS: u32 = 2;
-/// A frame that a reader does not take in this time ends its socket.
-const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+/// Messages of a client, pings and pongs included: 60 at once, 20 a minute after that (FAULTS.md, S35).
+const MESSAGE_BURST: u32 = 60;
+const MESSAGE_EVERY: Duration = Duration::from_secs(3);
 
 /// Why a socket ends.
 enum End {
@@ -34,6 +34,8 @@ enum End {
 pub struct SocketContext {
     pub hub: Hub,
     pub ping: Duration,
+    /// Without a word from the peer until it counts as gone.
+    pub gone_after: Duration,
     /// Ends every socket.
     pub closing: CancellationToken,
     pub live: Live,
@@ -57,7 +59,7 @@ async fn serve(mut socket: WebSocket, mut watcher: Watcher, context: SocketConte
         End::Close(code, reason) => {
             let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
             // The peer may be gone; there is nobody else to tell.
-            let _ = tokio::time::timeout(SEND_TIMEOUT, socket.send(Message::Close(Some(frame)))).await;
+            let _ = socket.send(Message::Close(Some(frame))).await;
         }
     }
 }
@@ -65,30 +67,32 @@ async fn serve(mut socket: WebSocket, mut watcher: Watcher, context: SocketConte
 async fn run(socket: &mut WebSocket, watcher: &mut Watcher, context: &SocketContext) -> End {
     let mut ping = tokio::time::interval_at(Instant::now() + context.ping, context.ping);
     ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut unanswered = 0;
+    let mut pace = Pace::new(MESSAGE_EVERY, MESSAGE_BURST);
+    let mut heard_at = Instant::now();
     loop {
         let frame = tokio::select! {
             () = context.closing.cancelled() => return End::Close(close_code::AWAY, "the server stops"),
             message = watcher.next() => Message::Text(json(&message).into()),
-            _ = ping.tick() => {
-                unanswered += 1;
-                if unanswered > MISSED_PONGS {
-                    return End::Gone;
+            _ = ping.tick() => Message::Ping(Vec::new().into()),
+            () = sleep_until(heard_at + context.gone_after) => return End::Gone,
+            incoming = socket.next() => {
+                heard_at = Instant::now();
+                match incoming {
+                    None | Some(Ok(Message::Close(_))) => return End::Gone,
+                    Some(Err(error)) => return broken(error),
+                    Some(Ok(_)) if pace.take(1, heard_at).is_some() => {
+                        return End::Close(close_code::POLICY, "too many messages");
+                    }
+                    Some(Ok(message)) => match heard(&context.hub, &message) {
+                        Ok(()) => continue,
+                        Err(end) => return end,
+                    },
                 }
-                Message::Ping(Vec::new().into())
             }
-            incoming = socket.next() => match incoming {
-                None | Some(Ok(Message::Close(_))) => return End::Gone,
-                Some(Err(error)) => return broken(error),
-                Some(Ok(message)) => match heard(&context.hub, &message) {
-                    Ok(()) => { unanswered = 0; continue }
-                    Err(end) => return end,
-                },
-            },
         };
-        match tokio::time::timeout(SEND_TIMEOUT, socket.send(frame)).await {
-            Ok(Ok(())) => {}
-            _ => return End::Gone,
+        // A reader that does not take it is cut by its connection's clock.
+        if socket.send(frame).await.is_err() {
+            return End::Gone;
         }
     }
 }

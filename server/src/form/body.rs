@@ -10,12 +10,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
-use tokio::time::{Instant, Sleep};
 
 use crate::error::Failure;
-
-/// Least rate of a client over a whole window, in bytes a second (Apache's `MinRate`).
-const MIN_RATE: u64 = 500;
+use crate::peer::{Patience, TooSlow, WaitClock};
 
 /// The body of a request, whatever its transport.
 pub type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes, Box<dyn StdError + Send + Sync>>> + Send>>;
@@ -59,40 +56,16 @@ impl RequestBody {
     }
 }
 
-/// How long a client may keep us waiting.
-#[derive(Clone, Copy, Debug)]
-pub struct Patience {
-    /// Without a byte.
-    pub silence: Duration,
-    /// Waiting time over which the rate must reach 500 B/s.
-    pub rate_window: Duration,
-}
-
 /// Reads a body for the form, and ends it when the client keeps us waiting for too long.
 pub(super) struct Reader {
     body: RequestBody,
-    patience: Patience,
+    clock: WaitClock,
     waiting: Arc<AtomicBool>,
-    waits_since: Option<Instant>,
-    /// May be due before the running wait is over: a timer that is set anew for each chunk would cost more than
-    /// one that is looked at when it is due.
-    silence: Option<Pin<Box<Sleep>>>,
-    /// Time and bytes of the window over which the rate is measured.
-    waited: Duration,
-    bytes: u64,
 }
 
 impl Reader {
     pub(super) fn new(body: RequestBody, patience: Patience) -> Self {
-        Self {
-            body,
-            patience,
-            waiting: Arc::default(),
-            waits_since: None,
-            silence: None,
-            waited: Duration::ZERO,
-            bytes: 0,
-        }
+        Self { body, clock: WaitClock::new(patience), waiting: Arc::default() }
     }
 
     /// True while we wait for the client, and for nothing else.
@@ -112,44 +85,22 @@ impl Reader {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Failure>> {
-        match self.body.poll(context) {
-            Poll::Pending => self.wait(context).map(Err),
-            Poll::Ready(chunk) => {
-                self.waiting.store(false, Ordering::Relaxed);
-                let waited = self.waits_since.take().map(|since| since.elapsed());
-                Poll::Ready(match chunk {
-                    Some(Ok(chunk)) => self.note(waited, chunk.len()).map(|()| Some(chunk)),
-                    Some(Err(error)) => Err(body_failure(&*error)),
-                    None => Ok(None),
-                })
+        let chunk = self.body.poll(context);
+        self.waiting.store(chunk.is_pending(), Ordering::Relaxed);
+        match chunk {
+            Poll::Pending => self.clock.wait(context).map(|slow| Err(slow.into())),
+            Poll::Ready(Some(Ok(chunk))) => {
+                Poll::Ready(self.clock.moved(chunk.len()).map(|()| Some(chunk)).map_err(Into::into))
             }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Err(body_failure(&*error))),
+            Poll::Ready(None) => Poll::Ready(Ok(None)),
         }
     }
+}
 
-    /// Fails a client that stayed under the least rate for a whole window of waiting.
-    fn note(&mut self, waited: Option<Duration>, bytes: usize) -> Result<(), Failure> {
-        self.waited += waited.unwrap_or_default();
-        self.bytes += bytes as u64;
-        if self.waited < self.patience.rate_window {
-            return Ok(());
-        }
-        let too_slow = self.bytes < MIN_RATE * self.waited.as_secs();
-        self.waited = Duration::ZERO;
-        self.bytes = 0;
-        if too_slow { Err(Failure::ReadTimeout) } else { Ok(()) }
-    }
-
-    fn wait(&mut self, context: &mut Context<'_>) -> Poll<Failure> {
-        self.waiting.store(true, Ordering::Relaxed);
-        let over = *self.waits_since.get_or_insert_with(Instant::now) + self.patience.silence;
-        let silence = self.silence.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(over)));
-        while silence.as_mut().poll(context).is_ready() {
-            if Instant::now() >= over {
-                return Poll::Ready(Failure::ReadTimeout);
-            }
-            silence.as_mut().reset(over);
-        }
-        Poll::Pending
+impl From<TooSlow> for Failure {
+    fn from(_: TooSlow) -> Self {
+        Self::ReadTimeout
     }
 }
 

@@ -12,6 +12,7 @@ use tokio::task::JoinHandle;
 
 use super::PATIENCE;
 use super::fixture::Dir;
+use super::log;
 
 /// Killed when dropped; [`Child::stop`] ends it as an operator does.
 pub struct Child {
@@ -100,14 +101,16 @@ impl Child {
         kill_process(pid, signal).expect("it runs");
     }
 
-    /// Asks it to end; it does so with success, and has not panicked before.
+    /// Asks it to end; it does so with success, and has neither panicked before nor told a secret.
     pub async fn stop(mut self) {
         self.signal(Signal::TERM);
         let drained = tokio::time::timeout(PATIENCE, &mut self.draining).await;
         drained.unwrap_or_else(|_| panic!("it does not end:\n{}", self.log())).unwrap();
         let status = self.process.wait().unwrap();
         assert!(status.success(), "{status}:\n{}", self.log());
-        assert!(!self.log().contains("panicked"), "{}", self.log());
+        let log = self.log();
+        assert!(!log.contains("panicked"), "{log}");
+        log::assert_is_discreet(log.as_bytes());
     }
 
     fn proc(&self, name: &str) -> String {

@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::PATIENCE;
+use super::log::keep_secret;
 
 /// The boundary of every [`Form`].
 pub const BOUNDARY: &str = "----brigade-3f1d7c9a5b";
@@ -50,6 +51,7 @@ impl Form {
 
     #[must_use]
     pub fn file(self, field: &str, name: &str, content: &[u8]) -> Self {
+        keep_secret(name);
         self.part(
             &format!(
                 "Content-Disposition: form-data; name=\"{field}\"; filename=\"{name}\"\r\n\
@@ -98,6 +100,7 @@ impl Form {
 
     #[must_use]
     pub fn client_id(self, id: &str) -> Self {
+        keep_secret(id);
         self.header("X-Client-Id", id)
     }
 
@@ -345,6 +348,7 @@ pub fn metric(text: &str, name: &str) -> f64 {
 pub fn assert_upload_id(id: &str) {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     assert!(id.len() == 22 && id.chars().all(fits), "upload id {id:?}");
+    keep_secret(id);
 }
 
 async fn read_answer(reader: &mut (impl AsyncRead + Unpin), buffer: &mut Vec<u8>) -> io::Result<Answer> {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
-use app::wire::{FileOutcome, FileType, Outcome};
+use app::wire::{DOCUMENT_FIELD, FileOutcome, FileType, IMAGE_FIELD, Outcome};
 use server::config::{Config, Endpoint};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -16,10 +16,22 @@ use tokio_util::sync::CancellationToken;
 use super::PATIENCE;
 use super::bucket::{Bucket, Object};
 use super::client::{Form, get, metric};
+use super::log;
 use super::proxy::Proxy;
 use super::sample;
 use super::store::{ACCESS_KEY, BUCKET, SECRET_KEY, ScriptedStore};
 
+/// What the gauges say when nobody is there but the one who asks.
+const BASELINE: [(&str, f64); 6] = [
+    ("brigade_uploads_in_flight", 0.0),
+    ("brigade_buffer_bytes", 0.0),
+    ("brigade_buffer_waiting", 0.0),
+    ("brigade_parts_in_flight", 0.0),
+    ("brigade_sockets", 0.0),
+    ("brigade_connections", 1.0),
+];
+/// What the server may keep allocated for the next upload.
+const SPARE_BYTES: f64 = 1_048_576.0;
 /// How long a store may need to forget an upload (FAULTS.md, store state N).
 const SETTLED: Duration = Duration::from_secs(10);
 
@@ -68,6 +80,8 @@ impl Setup {
 
     pub async fn start(self) -> Fixture {
         count_panics();
+        log::capture();
+        log::keep_secret(SECRET_KEY);
         let dir = Dir::new();
         let stored = dir.path.join("store");
         let store = ScriptedStore::start_with(&stored, self.receive_buffer).await;
@@ -149,8 +163,14 @@ impl Fixture {
     /// A normal upload of both files, as invariant I7 asks after each fault.
     pub async fn normal_upload_passes(&self) {
         let (document, image) = (sample::pdf(100 * sample::KIB), sample::jpeg(20 * sample::KIB));
+        let form = Form::new()
+            .file(DOCUMENT_FIELD, "confidential-report.pdf", &document)
+            .size(FileType::DocsFile, document.len())
+            .file(IMAGE_FIELD, "private-portrait.jpg", &image)
+            .size(FileType::MsaImgs, image.len())
+            .client_id("somebody-after-the-fault");
         let begun = Instant::now();
-        let answer = Form::both(&document, &image).post(self.server).await;
+        let answer = form.post(self.server).await;
         let stored = answer.stored();
         assert!(begun.elapsed() < Duration::from_secs(2), "it took {:?}", begun.elapsed());
         assert_eq!(stored.files.len(), 2);
@@ -163,20 +183,24 @@ impl Fixture {
         metric(&get(self.server, "/metrics").await.text(), name)
     }
 
-    /// Asserts that nothing is left, in the server and in the store, and ends both.
+    /// Asserts the invariants of FAULTS.md: nothing is left in the server and in the store, a normal upload passes once
+    /// the store is well again, nobody panicked, nobody told a secret. Ends both.
     pub async fn finish(mut self) {
         self.is_finished = true;
         self.nothing_stored().await;
-        for gauge in [
-            "brigade_uploads_in_flight",
-            "brigade_buffer_bytes",
-            "brigade_buffer_waiting",
-            "brigade_parts_in_flight",
-            "brigade_sockets",
-        ] {
-            let value = settle(|value| *value == 0.0, || self.metric(gauge)).await;
-            assert_eq!(value, 0.0, "{gauge} is back at its baseline");
+        self.store.forget_rules();
+        self.store.pace(0);
+        if let Some(proxy) = &mut self.proxy {
+            proxy.heal().await;
         }
+        self.normal_upload_passes().await;
+        self.nothing_stored().await;
+        for (gauge, baseline) in BASELINE {
+            let value = settle(|value| *value == baseline, || self.metric(gauge)).await;
+            assert_eq!(value, baseline, "{gauge} is back at its baseline");
+        }
+        let kept = self.metric("brigade_buffer_allocated_bytes").await;
+        assert!(kept <= SPARE_BYTES, "{kept} bytes are allocated and not used");
         let stored = self.dir.path.join("store");
         let extra = || async { files_below(&stored).difference(&self.fresh).cloned().collect::<Vec<_>>() };
         let left = settle(Vec::is_empty, extra).await;
@@ -186,6 +210,7 @@ impl Fixture {
         ended.expect("the server stops").expect("without a panic").expect("without an error");
         let panics = PANICS.lock().unwrap();
         assert!(panics.is_empty(), "panics of the server: {panics:?}");
+        log::assert_discreet();
     }
 }
 

@@ -13,6 +13,7 @@ pub mod store;
 mod store_wire;
 
 pub mod bucket;
+pub mod log;
 pub mod child;
 pub mod fixture;
 pub mod truth;

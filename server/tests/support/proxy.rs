@@ -1,8 +1,8 @@
-//! A TCP proxy in this process that slows, stalls, cuts, resets and refuses, per direction.
+//! A TCP proxy in this process that slows, slices, stalls, cuts, resets and refuses, per direction.
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -16,6 +16,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::PATIENCE;
 use super::store::Cut;
+
+/// Most bytes that are passed on at once.
+const BUFFER: usize = 16 * 1024;
 
 /// A proxy on loopback in front of one address.
 pub struct Proxy {
@@ -34,6 +37,8 @@ pub struct Proxy {
 pub struct Direction {
     bytes: AtomicU64,
     rate: AtomicU64,
+    /// Most bytes of one write.
+    slice: AtomicUsize,
     cut: Mutex<Option<(u64, Cut)>>,
     /// Milliseconds without a byte that end a connection; 0: none do.
     idle: AtomicU64,
@@ -46,6 +51,7 @@ impl Direction {
         Arc::new(Self {
             bytes: AtomicU64::new(0),
             rate: AtomicU64::new(0),
+            slice: AtomicUsize::new(BUFFER),
             cut: Mutex::new(None),
             idle: AtomicU64::new(0),
             stalled: watch::Sender::new(false),
@@ -62,6 +68,20 @@ impl Direction {
     /// Bytes a second from now on; 0 is without limit.
     pub fn limit(&self, rate: u64) {
         self.rate.store(rate, Ordering::Release);
+    }
+
+    /// Passes on at most so many bytes at once from now on.
+    pub fn slice(&self, bytes: usize) {
+        self.slice.store(bytes.clamp(1, BUFFER), Ordering::Release);
+    }
+
+    /// Passes everything on, as at the start.
+    fn heal(&self) {
+        self.limit(0);
+        self.slice(BUFFER);
+        *self.cut.lock().unwrap() = None;
+        self.idle.store(0, Ordering::Release);
+        self.resume();
     }
 
     /// Passes nothing on until [`Self::resume`].
@@ -161,6 +181,13 @@ impl Proxy {
         self.listens.wait_for(|listens| *listens).await.unwrap();
     }
 
+    /// Breaks nothing any more.
+    pub async fn heal(&mut self) {
+        self.up.heal();
+        self.down.heal();
+        self.accept().await;
+    }
+
     /// Resets every connection there is; new ones are welcome.
     pub fn reset_all(&self) {
         let mut lines = self.lines.lock().unwrap();
@@ -258,10 +285,11 @@ impl From<io::Error> for End {
 
 async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, way: &Direction) -> Result<(), End> {
     let mut stalled = way.stalled.subscribe();
-    let mut buffer = vec![0; 16 * 1024];
+    let mut buffer = vec![0; BUFFER];
     loop {
         let _ = stalled.wait_for(|stalled| !stalled).await;
-        let read = way.read(&mut from, &mut buffer).await?;
+        let slice = way.slice.load(Ordering::Acquire);
+        let read = way.read(&mut from, &mut buffer[..slice]).await?;
         if read == 0 {
             let _ = to.shutdown().await;
             return Ok(());
