@@ -176,6 +176,7 @@ impl Server {
             hub: self.hub.clone(),
             ping: self.clocks.ping,
             gone_after: self.clocks.watcher_gone,
+            drain: self.clocks.drain,
             closing: self.closing.clone(),
             live: self.metrics.sockets.clone(),
         }

@@ -8,8 +8,8 @@ use app::wire::{DOCUMENT_FIELD, FileOutcome, FileType, IMAGE_FIELD, Problem, Upl
 use serde::de::DeserializeOwned;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::PATIENCE;
 use super::log::keep_secret;
@@ -211,6 +211,13 @@ impl RawConnection {
         Self::over(TcpStream::connect(to).await.expect("the server listens"))
     }
 
+    /// A connection whose reader keeps next to nothing that it has not read.
+    pub async fn narrow(to: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(1024).unwrap();
+        Self::over(socket.connect(to).await.expect("the server listens"))
+    }
+
     pub fn over(stream: TcpStream) -> Self {
         stream.set_nodelay(true).unwrap();
         let (reader, writer) = stream.into_split();
@@ -251,6 +258,31 @@ impl RawConnection {
             Ok(Err(error)) => panic!("no answer: {error}"),
             Err(_) => panic!("no answer within {PATIENCE:?}"),
         }
+    }
+
+    /// The next answer, while pieces are written at a pace; fails when they are over before it comes.
+    pub async fn answer_while_dripping(
+        &mut self,
+        every: Duration,
+        pieces: impl Iterator<Item = Vec<u8>>,
+    ) -> Answer {
+        let mut writer = self.writer.take().expect("still open for writing");
+        let mut every = tokio::time::interval(every);
+        let dripping = async {
+            for piece in pieces {
+                every.tick().await;
+                if writer.write_all(&piece).await.is_err() {
+                    // Cut: the answer may be on its way all the same.
+                    std::future::pending().await
+                }
+            }
+        };
+        let answer = tokio::select! {
+            answer = self.answer() => answer,
+            () = dripping => panic!("everything was written and no answer has come"),
+        };
+        self.writer = Some(writer);
+        answer
     }
 
     /// The next answer, an interim `100 Continue` included.
