@@ -60,7 +60,7 @@ pub fn content_disposition(file_name: Option<&str>) -> String {
 }
 
 /// The name as people may see it, at most [`MAX_NAME_BYTES`] long.
-fn shown(file_name: &str) -> String {
+pub(super) fn shown(file_name: &str) -> String {
     let visible: String = file_name.chars().filter(|character| !deceives(*character)).collect();
     let name = visible.trim_matches(|character: char| character.is_whitespace());
     match name {
