@@ -2,18 +2,14 @@
 //!
 //! Behind each request a canary is sent. It tells where the server thinks that the request ends.
 
+mod bench;
 mod rows;
 
 use std::collections::HashSet;
-use std::time::Duration;
 
-use app::wire::{DOCUMENT_FIELD, Outcome as FileEnd, Problem, UploadAnswer};
-
-use crate::support::bucket::Object;
-use crate::support::client::{Answer, conversation, exchange};
-use crate::support::fixture::Fixture;
-use crate::support::sample;
-use rows::{Outcome, Row, Said};
+use crate::support::client::RawConnection;
+use bench::Bench;
+use rows::Row;
 
 const TABLES: [(&str, &str); 8] = [
     ("sizes.txt", include_str!("../data/sizes.txt")),
@@ -26,16 +22,11 @@ const TABLES: [(&str, &str); 8] = [
     ("request_heads.txt", include_str!("../data/request_heads.txt")),
 ];
 
-/// The document of every form, in bytes: sizes.txt counts on it.
-const CONTENT: usize = 10_240;
 /// The header line of the form's part, without its end: `{file}` in part_headers.txt.
 const FILE: &str = "Content-Disposition: form-data; name=\"docs_field\"; filename=\"a.pdf\"";
 /// `{post}` in request_heads.txt.
 const POST: &str =
     "POST /upload HTTP/1.1\r\nHost: brigade.test\r\nContent-Type: multipart/form-data; boundary=B\r\n";
-/// What asks for a socket.
-const UPGRADE: &str = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
-    Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b02_b07_size_headers() {
@@ -144,6 +135,24 @@ async fn a15_a16_request_heads() {
     bench.finish().await;
 }
 
+/// The client is gone before the last chunk: there may be nobody to answer, but nothing is stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a14_the_last_chunk_never_comes() {
+    let bench = Bench::start().await;
+    let form = bench.form(FILE.as_bytes(), b"B");
+    let half = &form[..form.len() / 2];
+    let head = format!("{POST}Transfer-Encoding: chunked\r\n\r\n{:x}\r\n", half.len());
+    for end in ["", "\r\n", "\r\n5", "\r\n5\r\nab", "\r\n0\r\n"] {
+        let mut client = RawConnection::connect(bench.fixture.server).await;
+        client.write(&[head.as_bytes(), half, end.as_bytes()].concat()).await;
+        client.finish();
+        if let Some(answer) = client.answer_or_close().await {
+            answer.problem(400, "client_gone");
+        }
+    }
+    bench.finish().await;
+}
+
 /// The tables hold what they are for: many cases, every one another.
 #[test]
 fn tables_have_250_bad_requests() {
@@ -174,122 +183,6 @@ fn post(header: &[&[u8]], form: &[u8]) -> Vec<u8> {
     let line_end: &[u8] = if header.is_empty() { b"" } else { b"\r\n" };
     let length = format!("Content-Length: {}\r\n\r\n", form.len());
     [POST.as_bytes(), &header.concat(), line_end, length.as_bytes(), form].concat()
-}
-
-/// A server that many requests are tried on.
-struct Bench {
-    fixture: Fixture,
-    content: Vec<u8>,
-}
-
-impl Bench {
-    async fn start() -> Self {
-        let setup = Fixture::setup().config(|config| {
-            // How long the server waits for a body that was promised and never comes,
-            config.clocks.drain = Duration::from_millis(200);
-            // and for a next request, where the canary was taken for the end of the last one.
-            config.clocks.request_head = Duration::from_secs(2);
-        });
-        Self { fixture: setup.start().await, content: sample::pdf(CONTENT) }
-    }
-
-    /// A form of one part with that header, the document in it.
-    fn form(&self, header: &[u8], boundary: &[u8]) -> Vec<u8> {
-        let head = [b"--", boundary, b"\r\n", header, b"\r\n\r\n"].concat();
-        [&head, &self.content[..], b"\r\n--", boundary, b"--\r\n"].concat()
-    }
-
-    /// Tries every case, one after the other so that what is left is known to be its own; returns what was stored.
-    async fn run(&self, rows: Vec<Row>, request: impl Fn(&Row) -> Vec<u8>) -> Vec<(Row, Object)> {
-        let (mut stored, mut broken) = (Vec::new(), Vec::new());
-        for row in rows {
-            println!("{}", row.name);
-            let canary = format!("GET /canary-{} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n", row.name);
-            let sent = [request(&row), canary.into_bytes()].concat();
-            let answers = conversation(self.fixture.server, &sent).await;
-            match seen(&answers) {
-                Ok(seen) if row.outcome.holds(&seen) => {}
-                Ok(seen) => broken.push(format!("{}: {} promised, {seen} seen", row.name, row.outcome)),
-                Err(error) => broken.push(format!("{}: {error}", row.name)),
-            }
-            if let Some(object) = self.take(answers.first()).await {
-                stored.push((row.clone(), object));
-            }
-            let left = self.fixture.bucket.keys().await;
-            assert!(left.is_empty(), "{} leaves {left:?}", row.name);
-        }
-        assert!(broken.is_empty(), "{} cases:\n{}", broken.len(), broken.join("\n"));
-        stored
-    }
-
-    /// Accounts for the file that an answer calls stored.
-    async fn take(&self, answer: Option<&Answer>) -> Option<Object> {
-        let answer = answer.filter(|answer| said(answer) == Said::Stored)?;
-        let file = answer.stored_one();
-        let key = file.key.as_deref().unwrap_or_default();
-        let random =
-            key.strip_prefix("supporting_documents/docs_file").and_then(|rest| rest.strip_suffix(".pdf"));
-        let is_random = |text: &str| text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        assert!(random.is_some_and(is_random), "nothing of the client's in a key: {key}");
-        Some(self.fixture.take_stored(&file, &self.content).await)
-    }
-
-    /// Asks for the events of whoever `query` names, wherever that can be asked.
-    async fn watch(&self, row: &Row, query: &[u8]) {
-        println!("{}", row.name);
-        let is_good = row.outcome.is_good();
-        for (path, upgrade) in [("/ws", UPGRADE), ("/", UPGRADE), ("/events", "")] {
-            // Events go on for ever; that they come is another test's.
-            if is_good && path == "/events" {
-                continue;
-            }
-            let head = format!(" HTTP/1.1\r\nHost: brigade.test\r\n{upgrade}\r\n");
-            let request = [b"GET ", path.as_bytes(), b"?", query, head.as_bytes()].concat();
-            let answer = exchange(self.fixture.server, &request).await;
-            let status = if is_good { 101 } else { row.outcome.status };
-            let seen = (answer.status, said(&answer));
-            let promised = if is_good { Said::Bare } else { row.outcome.said.clone() };
-            assert_eq!(seen, (status, promised), "{} at {path}", row.name);
-        }
-    }
-
-    async fn finish(self) {
-        self.fixture.nothing_stored().await;
-        self.fixture.normal_upload_passes().await;
-        self.fixture.finish().await;
-    }
-}
-
-/// What the answers to a request and to the canary behind it say.
-fn seen(answers: &[Answer]) -> Result<Outcome, String> {
-    let goes_on = match answers {
-        [_] => false,
-        [_, canary] if canary.status == 404 => true,
-        [] => return Ok(Outcome::CLOSED),
-        [_, others @ ..] => {
-            let statuses: Vec<u16> = others.iter().map(|answer| answer.status).collect();
-            return Err(format!("answers to requests that nobody sent: {statuses:?}"));
-        }
-    };
-    Ok(Outcome { status: answers[0].status, said: said(&answers[0]), goes_on })
-}
-
-fn said(answer: &Answer) -> Said {
-    match answer.header("content-type") {
-        None if answer.body.is_empty() => Said::Bare,
-        Some("application/problem+json") => {
-            let problem: Problem = answer.json();
-            let problem = answer.problem(answer.status, &problem.code);
-            let none_stored = problem.files.iter().all(|file| file.outcome != FileEnd::Stored);
-            assert!(none_stored, "a file is stored: {problem:?}");
-            Said::Code(problem.code)
-        }
-        Some(_) if answer.status == 200 => match serde_json::from_slice::<UploadAnswer>(&answer.body) {
-            Ok(answer) if answer.files.iter().any(|file| file.field == DOCUMENT_FIELD) => Said::Stored,
-            _ => Said::Other,
-        },
-        _ => Said::Other,
-    }
 }
 
 /// The name that a Content-Disposition shows, if nothing is in it but what RFC 6266 and RFC 8187 allow.
