@@ -28,4 +28,5 @@ mod storage_faults;
 mod storage_lost;
 mod storage_refusals;
 mod streaming;
+mod tables;
 mod watching;

@@ -199,6 +199,22 @@ pub async fn exchange(to: SocketAddr, bytes: &[u8]) -> Answer {
     answer
 }
 
+/// Writes `bytes` while it reads every answer, until the server closes; it is the server's to close, ours stays open.
+pub async fn conversation(to: SocketAddr, bytes: &[u8]) -> Vec<Answer> {
+    let mut connection = RawConnection::connect(to).await;
+    let mut writer = connection.writer.take().expect("a fresh connection can be written");
+    let reading = async {
+        let mut answers = Vec::new();
+        while let Some(answer) = connection.answer_or_close().await {
+            answers.push(answer);
+        }
+        answers
+    };
+    // A server that refuses what it has read so far may close while more is written.
+    let (answers, _) = tokio::join!(reading, writer.write_all(bytes));
+    answers
+}
+
 /// One connection, written by hand.
 pub struct RawConnection {
     reader: OwnedReadHalf,
