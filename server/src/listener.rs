@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -33,6 +34,9 @@ const LARGEST_READ: usize = 1024 * 1024;
 const SMALLEST_READ: usize = REQUEST_HEAD + 1024;
 /// Longest request head, in bytes (FAULTS.md, limits).
 const REQUEST_HEAD: usize = 16 * 1024;
+/// What the kernel takes for a client beyond what is on its way to it, in bytes: without a limit 1,000 clients that
+/// read slowly took all the memory that the kernel has for TCP (2.2 GiB), and everyone else's connections stood.
+const UNSENT: u32 = 64 * 1024;
 /// Connections that wait to be accepted; past that a client's first try is lost, and it comes again a second later.
 const BACKLOG: u32 = 4096;
 /// After a failed accept, mostly for want of file descriptors.
@@ -96,7 +100,7 @@ pub fn read_buffer(connections: usize) -> usize {
 
 async fn serve(stream: TcpStream, service: Service, read_buffer: usize) {
     let Ok(peer) = stream.peer_addr() else { return };
-    if stream.set_nodelay(true).is_err() {
+    if stream.set_nodelay(true).is_err() || SockRef::from(&stream).set_tcp_notsent_lowat(UNSENT).is_err() {
         return;
     }
     let watches = Watches::default();

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::Parser;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use server::config::{Config, LogFormat};
 use server::listener;
 use tokio::net::TcpListener;
@@ -15,6 +16,7 @@ use tracing_subscriber::EnvFilter;
 async fn main() -> ExitCode {
     let config = Config::parse();
     start_log(config.log_format);
+    raise_open_files();
     match run(config).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -48,6 +50,14 @@ async fn stop_on_signal(shutdown: CancellationToken) {
             std::process::exit(2);
         }
         shutdown.cancel();
+    }
+}
+
+/// Each watcher is an open file, and the limit that a process begins with is often 1,024.
+fn raise_open_files() {
+    let most = getrlimit(Resource::Nofile).maximum;
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }) {
+        tracing::warn!(%error, "the limit of open files stays as it is");
     }
 }
 

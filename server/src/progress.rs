@@ -17,6 +17,8 @@ use crate::snapshot::FileState;
 
 /// Between two messages of one file: 30 a second.
 const INTERVAL: Duration = Duration::from_micros(33_400);
+/// How often the hub looks for what it may forget, in the time that it remembers an upload: once a second.
+const SWEEPS: u32 = 600;
 
 /// Cheap to clone; all clones are the same hub.
 #[derive(Clone)]
@@ -30,6 +32,7 @@ pub struct Hub {
 struct HubState {
     uploads: HashMap<String, Arc<Upload>>,
     channels: HashMap<ClientId, Arc<Channel>>,
+    swept: Option<Instant>,
 }
 
 /// Those who watch one client id, and what they watch, oldest first.
@@ -154,8 +157,9 @@ impl Hub {
         let mut state = lock(&self.state);
         self.forget_old(&mut state);
         let channel = Arc::clone(state.channels.entry(client.clone()).or_insert_with(Channel::new));
-        drop(state);
+        // Under the lock: a channel without a listener is forgotten by whoever comes next.
         let changed = channel.changed.subscribe();
+        drop(state);
         let told = greet(&lock(&channel.uploads), greeting);
         Watcher { channel, changed, told, waiting_after: self.waiting_after, interval_from: HashMap::new() }
     }
@@ -166,8 +170,12 @@ impl Hub {
         state.uploads.get(id).cloned()
     }
 
-    /// Drops uploads that ended long ago, and channels that nobody uses.
+    /// Drops uploads that ended long ago, and channels that nobody uses; not at each call, since it looks at all.
     fn forget_old(&self, state: &mut HubState) {
+        if state.swept.is_some_and(|at| at.elapsed() < self.remember / SWEEPS) {
+            return;
+        }
+        state.swept = Some(Instant::now());
         let old = |upload: &Upload| lock(&upload.files).ended.is_some_and(|at| at.elapsed() >= self.remember);
         state.uploads.retain(|_, upload| {
             let keep = !old(upload);

@@ -7,6 +7,7 @@ pub mod pipe;
 mod process;
 mod payload;
 mod client;
+mod watchers;
 mod store;
 mod figures;
 mod report;
@@ -29,6 +30,7 @@ use relays::{Relay, Setup};
 use report::Results;
 use scenarios::{Entrant, Scenario};
 use store::{Store, Tally};
+use watchers::Watchers;
 
 /// The command that makes this program the bare relay.
 pub const PIPE: &str = "bench-pipe";
@@ -144,7 +146,7 @@ fn set_up(places: &Places, options: &Options) -> Result<Setup, Failure> {
     // Whoever builds in the meantime does not change what is measured.
     let copy = work.join("bucket-brigade");
     fs::copy(&server, &copy).map_err(Failure::at(&server))?;
-    // A thousand clients are three thousand sockets, and the relays inherit the limit.
+    // Ten thousand watchers are as many sockets, and the relays inherit the limit.
     let most = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most })
         .map_err(|error| Failure::new(format!("limit of open files: {error}")))?;
@@ -186,11 +188,13 @@ fn one_run(
 ) -> Result<Figures, Failure> {
     let store = Store::start(scenario.store, Arc::clone(payload))?;
     let relay = entrant.relay.start(setup, store.address, entrant.options)?;
+    let watchers = Watchers::open(relay.address, entrant.watchers)?;
     let load = &entrant.load;
     let before = relay.cpu_seconds()?;
     let took = client::send(relay.address, entrant.relay.speech(), load, payload)?;
     let cpu = relay.cpu_seconds()? - before;
     let memory = relay.peak_rss_mib()?;
+    watchers.all_stay()?;
     check(store.tally(), scenario, entrant)?;
     let bytes = load.bytes() as f64;
     Ok(Figures { speed: bytes / 1e6 / took.as_secs_f64(), cpu: cpu / (bytes / GIB), memory })

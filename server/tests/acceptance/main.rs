@@ -20,6 +20,7 @@ mod leaving;
 mod memory;
 mod old_client;
 mod other_clients;
+mod promises;
 mod refusal;
 mod sizes;
 mod slow_clients;

@@ -378,6 +378,19 @@ impl Answer {
     }
 }
 
+/// A value in the text of `/metrics`, summed over its labels.
+#[must_use]
+#[track_caller]
+pub fn metric(text: &str, name: &str) -> f64 {
+    let values = text.lines().filter_map(|line| {
+        let rest = line.strip_prefix(name)?;
+        (rest.starts_with([' ', '{'])).then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
+    });
+    let values: Vec<f64> = values.collect();
+    assert!(!values.is_empty(), "/metrics has {name}:\n{text}");
+    values.into_iter().sum()
+}
+
 /// An upload's id: 22 characters of base64url.
 #[track_caller]
 pub fn assert_upload_id(id: &str) {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::PATIENCE;
 use super::bucket::{Bucket, Object};
-use super::client::{Form, get};
+use super::client::{Form, get, metric};
 use super::log;
 use super::proxy::Proxy;
 use super::sample;
@@ -180,14 +180,7 @@ impl Fixture {
 
     /// A value of `/metrics`, summed over its labels.
     pub async fn metric(&self, name: &str) -> f64 {
-        let text = get(self.server, "/metrics").await.text();
-        let values = text.lines().filter_map(|line| {
-            let rest = line.strip_prefix(name)?;
-            (rest.starts_with([' ', '{'])).then(|| rest.rsplit(' ').next()?.parse::<f64>().ok())?
-        });
-        let values: Vec<f64> = values.collect();
-        assert!(!values.is_empty(), "/metrics has {name}:\n{text}");
-        values.into_iter().sum()
+        metric(&get(self.server, "/metrics").await.text(), name)
     }
 
     /// Asserts the invariants of FAULTS.md: nothing is left in the server and in the store, a normal upload passes once
@@ -237,7 +230,7 @@ pub fn outcome_of(files: &[FileOutcome], file: FileType) -> &FileOutcome {
 }
 
 /// Asks again until the answer fits or [`SETTLED`] has passed: the store offers no event for this.
-async fn settle<T, F: Future<Output = T>>(fits: impl Fn(&T) -> bool, mut ask: impl FnMut() -> F) -> T {
+pub async fn settle<T, F: Future<Output = T>>(fits: impl Fn(&T) -> bool, mut ask: impl FnMut() -> F) -> T {
     let deadline = Instant::now() + SETTLED;
     loop {
         let value = ask().await;

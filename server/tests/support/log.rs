@@ -40,10 +40,15 @@ pub fn keep_secret(text: &str) {
 /// Fails if a secret, or an object's key, was logged.
 pub fn assert_discreet() {
     let mut lines = lock(&LINES);
-    if let Some(found) = indiscretion(&lines.text[lines.searched..], &lock(&SECRETS)) {
+    assert_is_discreet(&lines.text[lines.searched..]);
+    lines.searched = lines.text.len();
+}
+
+/// The same for the log of another process.
+pub fn assert_is_discreet(log: &[u8]) {
+    if let Some(found) = indiscretion(log, &lock(&SECRETS)) {
         panic!("{found}");
     }
-    lines.searched = lines.text.len();
 }
 
 /// The first thing that should not be there, and its line.

@@ -14,6 +14,7 @@ mod store_wire;
 
 pub mod bucket;
 pub mod log;
+pub mod child;
 pub mod fixture;
 pub mod truth;
 

@@ -26,6 +26,8 @@ pub struct Entrant {
     pub load: Load,
     /// More options of ours.
     pub options: &'static [&'static str],
+    /// Sockets of ours that are open meanwhile.
+    pub watchers: u32,
     /// For those that take long or much memory.
     pub at_most_runs: u32,
 }
@@ -40,7 +42,7 @@ const NODE: &[&str] = &["lib-storage"];
 
 impl Entrant {
     fn new(relay: Relay, load: Load) -> Self {
-        Self { label: relay.name(), relay, load, options: &[], at_most_runs: u32::MAX }
+        Self { label: relay.name(), relay, load, options: &[], watchers: 0, at_most_runs: u32::MAX }
     }
 
     fn with(self, options: &'static [&'static str]) -> Self {
@@ -54,7 +56,7 @@ impl Entrant {
 
 /// All of them, in the order of the results; `thousand_peers` lets lib-storage take 1,000 clients (8 GiB).
 pub fn all(thousand_peers: bool) -> Vec<Scenario> {
-    vec![single(), latency(), clients64(), clients1000(thousand_peers), burst(), large()]
+    vec![single(), latency(), clients64(), clients1000(thousand_peers), burst(), sockets(), large()]
 }
 
 fn single() -> Scenario {
@@ -132,6 +134,24 @@ fn burst() -> Scenario {
         goals: vec![
             Goal::new(Figure::Speed, Bound::AtLeast(4.5), Against::BestOf(NODE)),
             Goal::new(Figure::Memory, Bound::AtMost(144.0), Against::Itself),
+        ],
+    }
+}
+
+fn sockets() -> Scenario {
+    let load = Load { uploads: 16, size: 128 * MIB, kind: Kind::Document, rate: None };
+    let (alone, beside) = ("ours, alone", "ours + 10,000");
+    let ours = Entrant::new(Relay::Ours, load).with(SMALL_BUFFER);
+    Scenario {
+        name: "sockets",
+        what: "16 uploads of 128 MiB at once, alone and beside 10,000 idle WebSockets, each with a client id of its \
+               own; ours with --buffer-memory 64MiB; a run counts only if all sockets stay; 312 MiB for all of them \
+               are 32 KiB each",
+        store: Manners::default(),
+        entrants: vec![Entrant { label: alone, ..ours }, Entrant { label: beside, watchers: 10_000, ..ours }],
+        goals: vec![
+            Goal::new(Figure::Speed, Bound::AtLeast(0.8), Against::BestOf(&["ours, alone"])).of(beside),
+            Goal::new(Figure::Memory, Bound::AtMost(312.0), Against::MoreThan(alone)).of(beside),
         ],
     }
 }
