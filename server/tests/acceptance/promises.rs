@@ -38,13 +38,15 @@ fn test_names(source: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut is_test = false;
     for line in source.lines().map(str::trim) {
-        let name = line.trim_start_matches("async ").strip_prefix("fn ").and_then(|rest| rest.split('(').next());
+        let name =
+            line.trim_start_matches("async ").strip_prefix("fn ").and_then(|rest| rest.split('(').next());
         match name {
             Some(name) if is_test => names.push(name.to_owned()),
             _ => {}
         }
         let is_attribute = line.starts_with("#[");
-        is_test = (is_test && is_attribute) || line.starts_with("#[test]") || line.starts_with("#[tokio::test");
+        is_test =
+            (is_test && is_attribute) || line.starts_with("#[test]") || line.starts_with("#[tokio::test");
     }
     names
 }
@@ -69,5 +71,8 @@ fn a_promise_without_a_test_is_found() {
     assert_eq!(tests, BTreeSet::from(["one".to_owned(), "two".to_owned()]));
     assert_eq!(complaint("Kept. `one` `two`", &tests), None);
     assert_eq!(complaint("Kept.", &tests).unwrap(), "no test: Kept.");
-    assert_eq!(complaint("Kept. `one` `three`", &tests).unwrap(), "there is no test three: Kept. `one` `three`");
+    assert_eq!(
+        complaint("Kept. `one` `three`", &tests).unwrap(),
+        "there is no test three: Kept. `one` `three`"
+    );
 }
