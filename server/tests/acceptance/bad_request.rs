@@ -8,6 +8,7 @@ use crate::refusal::Refusal;
 use crate::support::child::Child;
 use crate::support::client::{Form, RawConnection, exchange};
 use crate::support::fixture::Fixture;
+use crate::support::proxy::Proxy;
 use crate::support::sample::{self, KIB, MIB};
 use crate::support::socket::Watcher;
 use crate::support::store::Op;
@@ -222,6 +223,23 @@ async fn a06_the_boundary_split_anywhere() {
         client.write(&body[split..]).await;
         let answer = client.answer().await;
         fixture.take_stored(&answer.stored_one(), &content).await;
+    }
+    fixture.finish().await;
+}
+
+/// A network that delivers a byte at a time, or a few, changes nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a06_a_network_that_slices() {
+    let fixture = Fixture::start().await;
+    let proxy = Proxy::start(fixture.server).await;
+    let (document, image) = (sample::pdf(20 * KIB), sample::jpeg(5 * KIB));
+    for bytes in [1, 2, 3, 7, 61, 1021] {
+        for way in [&proxy.up, &proxy.down] {
+            way.slice(bytes);
+        }
+        let stored = Form::both(&document, &image).post(proxy.addr).await.stored();
+        fixture.take_stored(&stored.files[0], &document).await;
+        fixture.take_stored(&stored.files[1], &image).await;
     }
     fixture.finish().await;
 }
