@@ -7,7 +7,7 @@ use leptos::ev;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
-use crate::captions::{Spoken, announcement, button, summary, title};
+use crate::captions::{Spoken, announcement, button, note, summary, title};
 use crate::card::{Card, Place};
 use crate::feed::Feed;
 use crate::send::{self, Chosen, bytes_of};
@@ -54,7 +54,8 @@ impl Session {
 
 /// How long the server may take to confirm a cancel, and to tell how a broken POST ended.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a cancelled POST may take to answer; the answer has the key of what was stored before.
+/// How long a POST may take to answer once the socket has told that it failed: the answer has the key of
+/// what was stored before, but a browser reads it only when all is sent or the connection breaks.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// A second press this soon is a double click on Upload and no wish to cancel.
 const DOUBLE_CLICK_MS: f64 = 500.0;
@@ -115,16 +116,31 @@ impl Page {
         // A file that misses the card must not replace the page.
         let _ = window_event_listener(ev::dragover, |event| event.prevent_default());
         let _ = window_event_listener(ev::drop, |event| event.prevent_default());
+        let look = move |_| self.look_at_network();
+        let _ = window_event_listener_untyped("online", look);
+        let _ = window_event_listener_untyped("offline", look);
+        self.look_at_network();
         self.feed.watch(&self.client_id.get_value(), move |message| self.fold(message));
+    }
+
+    fn look_at_network(self) {
+        let offline = !window().navigator().on_line();
+        self.change(|transfers| transfers.set_offline(offline));
     }
 
     fn fold(self, message: FileMessage) {
         self.change(|transfers| {
             transfers.fold(message);
         });
-        let cancelled = |transfers: &Transfers| !transfers.is_running() && transfers.was_cancelled();
-        if self.transfers.with_untracked(cancelled) {
+        if self.transfers.with_untracked(Transfers::is_in_vain) {
             self.abort_after(FAREWELL);
+        }
+    }
+
+    /// Only while the socket tells nothing: its counts are the ones that matter.
+    fn leave(self, sent: u64, whole: u64) {
+        if !untrack(|| self.feed.is_connected()) {
+            self.transfers.update(|transfers| transfers.leave(sent, whole));
         }
     }
 
@@ -132,15 +148,29 @@ impl Page {
     fn change(self, change: impl FnOnce(&mut Transfers)) {
         let before = self.transfers.get_untracked();
         self.transfers.update(change);
-        for file_type in FileType::ALL {
+        self.speak(&before);
+    }
+
+    fn speak(self, before: &Transfers) {
+        let mut lost = None;
+        for place in self.places {
+            let file_type = place.kind.file_type;
             let after = |transfers: &Transfers| {
-                announcement(file_type, before.row(file_type), transfers.row(file_type))
+                let row = transfers.row(file_type);
+                (announcement(file_type, before.row(file_type), row), row.is_some_and(Row::is_lost))
             };
             match self.transfers.with_untracked(after) {
-                Some(Spoken::Status(text)) => self.status.set(text),
-                Some(Spoken::Alert(text)) => self.alert.set(text),
-                None => {}
+                (Some(Spoken::Status(text)), _) => self.status.set(text),
+                (Some(Spoken::Alert(text)), is_lost) => {
+                    self.alert.set(text);
+                    lost = lost.or(is_lost.then_some(place));
+                }
+                (None, _) => {}
             }
+        }
+        if let Some(place) = lost {
+            // The view follows first: until then the button is not there to have the focus.
+            set_timeout(move || place.focus_retry(), Duration::ZERO);
         }
     }
 
@@ -191,10 +221,14 @@ impl Page {
         self.abort.set_value(Some(abort));
         let client_id = self.client_id.get_value();
         spawn_local(async move {
-            match send::post(&files, &client_id, aborted).await {
+            let end =
+                send::post(&files, &client_id, aborted, move |sent, whole| self.leave(sent, whole)).await;
+            if end == PostEnd::Lost {
                 // The socket may still tell how it really ended.
-                PostEnd::Lost => set_timeout(move || self.settle(press, PostEnd::Lost), PATIENCE),
-                end => self.settle(press, end),
+                self.change_of(press, Transfers::break_off);
+                set_timeout(move || self.settle(press, PostEnd::Lost), PATIENCE);
+            } else {
+                self.settle(press, end);
             }
         });
     }
@@ -209,10 +243,14 @@ impl Page {
         self.places[0].focus();
     }
 
-    /// The end of the POST, unless another one has begun since.
     fn settle(self, press: f64, end: PostEnd) {
+        self.change_of(press, |transfers| transfers.settle(end));
+    }
+
+    /// What became of a POST, unless another one has begun since.
+    fn change_of(self, press: f64, change: impl FnOnce(&mut Transfers)) {
         if self.pressed_at.get_value().total_cmp(&press).is_eq() {
-            self.change(|transfers| transfers.settle(end));
+            self.change(change);
         }
     }
 
@@ -235,10 +273,14 @@ impl Page {
 
     /// Whoever calls first sets the time; the sender is this upload's, so no later one is hit.
     fn abort_after(self, time: Duration) {
+        let press = self.pressed_at.get_value();
         if let Some(abort) = self.abort.try_update_value(Option::take).flatten() {
             set_timeout(
                 move || {
-                    let _ = abort.send(());
+                    // A POST that is dead already has nobody left to say that it was dropped.
+                    if abort.send(()).is_err() {
+                        self.settle(press, PostEnd::Dropped);
+                    }
                 },
                 time,
             );
@@ -260,9 +302,9 @@ impl Page {
         self.places.iter().any(waits)
     }
 
-    /// Running, and nobody tells how far.
-    fn is_blind(self) -> bool {
-        self.transfers.with(Transfers::is_running) && !self.feed.is_connected()
+    fn note(self) -> String {
+        let connected = self.feed.is_connected();
+        self.transfers.with(|transfers| note(transfers, connected))
     }
 
     fn about_all<T: 'static>(self, read: fn(&Transfers) -> T) -> Live<T> {
@@ -276,7 +318,8 @@ pub fn App(session: Session) -> impl IntoView {
     let page = Page::new(&session);
     let label: Live<String> = Box::new(move || page.transfers.with(|all| button(all, page.is_waiting())));
     let awake: Live<bool> = Box::new(move || page.awake.get());
-    let not_blind: Live<bool> = Box::new(move || !page.is_blind());
+    let (note, no_note): (Live<String>, Live<bool>) =
+        (Box::new(move || page.note()), Box::new(move || page.note().is_empty()));
     let status: Live<String> = Box::new(move || page.status.get());
     let alert: Live<String> = Box::new(move || page.alert.get());
     Effect::new(move |_| page.wake());
@@ -314,8 +357,8 @@ pub fn App(session: Session) -> impl IntoView {
                     </button>
                     <p class="summary">{page.about_all(summary)}</p>
                 </div>
-                <p class="note" hidden=not_blind>
-                    "Live progress is not available. The upload is still running."
+                <p class="note" hidden=no_note>
+                    {note}
                 </p>
             </form>
             <p class="unseen" role="status">{status}</p>

@@ -1,7 +1,7 @@
 //! Folding: any order, repeats, losses; which upload is ours; how a POST ends.
 
 use super::*;
-use crate::captions::{Look, Spoken, announcement, caption, look, value_text};
+use crate::captions::{Look, Spoken, announcement, caption, look, note, title, value_text};
 use crate::wire::{ActivePart, Waiting};
 
 const TOTAL: u64 = 24_100_000;
@@ -223,6 +223,107 @@ fn a_broken_post_fails_what_was_still_coming_and_waits_for_the_rest() {
     transfers.settle(PostEnd::Lost);
     assert!(transfers.is_running());
     assert!(transfers.fold(completed(6)));
+}
+
+#[test]
+fn the_server_has_the_last_word_on_what_broke() {
+    let mut transfers = begun();
+    transfers.fold(message(5));
+    transfers.break_off();
+    assert!(transfers.is_broken(), "the socket may still tell");
+    transfers.settle(PostEnd::Lost);
+    assert!(!transfers.is_broken());
+    assert!(!transfers.fold(message(6)), "not stored yet is no news");
+    assert!(transfers.fold(failed(7, "client_gone")));
+    let row = transfers.row(DOCUMENT).unwrap();
+    assert!(row.is_lost());
+    assert_eq!(caption(row).headline, "The connection broke before everything was sent.");
+    assert_eq!(caption(row).detail, "Nothing was stored. Check your connection and try again.");
+    assert!(!transfers.fold(completed(8)), "that was the last word");
+
+    let mut transfers = begun();
+    transfers.settle(PostEnd::Lost);
+    assert!(transfers.fold(completed(9)), "the first that is heard of this upload");
+    assert_eq!(look(transfers.row(DOCUMENT).unwrap()), Look::Stored);
+}
+
+#[test]
+fn without_a_network_a_break_is_the_end_and_is_called_so() {
+    let words = |transfers: &Transfers| caption(transfers.row(DOCUMENT).unwrap()).headline;
+    let mut transfers = begun();
+    transfers.fold(message(5));
+    transfers.set_offline(true);
+    assert!(transfers.is_running(), "a browser without a network may reach a server all the same");
+    let before = transfers.row(DOCUMENT).cloned();
+    transfers.break_off();
+    assert!(!transfers.is_running());
+    let said = announcement(DOCUMENT, before.as_ref(), transfers.row(DOCUMENT));
+    let alert = "You are offline. Check your connection and try again.";
+    assert_eq!(said, Some(Spoken::Alert(alert.to_owned())));
+    transfers.set_offline(false);
+    assert_eq!(words(&transfers), "The connection broke before the server confirmed the upload.");
+
+    let mut transfers = begun();
+    transfers.break_off();
+    assert!(transfers.is_running());
+    transfers.set_offline(true);
+    assert_eq!(words(&transfers), "You are offline.");
+
+    let mut transfers = begun();
+    transfers.set_offline(true);
+    transfers.fold(failed(5, "client_gone"));
+    assert_eq!(words(&transfers), "You are offline.");
+}
+
+#[test]
+fn what_left_the_browser_is_never_called_stored() {
+    let mut transfers = Transfers::default();
+    transfers.begin(&[(DOCUMENT, TOTAL), (FileType::MsaImgs, 1_000)]);
+    transfers.fold(message(3));
+    let left = |transfers: &Transfers| FileType::ALL.map(|one| transfers.row(one).unwrap().left);
+    // 300 bytes of the form are no file.
+    let whole = TOTAL + 1_300;
+    transfers.leave(200, whole);
+    assert_eq!(left(&transfers), [Some(0), Some(0)]);
+    transfers.leave(12_050_300, whole);
+    assert_eq!(left(&transfers), [Some(12_050_000), Some(0)]);
+    let row = transfers.row(DOCUMENT).unwrap();
+    assert_eq!(caption(row).headline, "50 % sent from this browser");
+    assert_eq!(caption(row).detail, "12.0 of 24.1 MB, not yet confirmed by the server");
+    assert_eq!(value_text(row), "50 percent sent from this browser");
+    assert_eq!(title(&transfers), "Sending \u{2013} Upload");
+    transfers.leave(whole, whole);
+    assert_eq!(left(&transfers), [Some(TOTAL), Some(1_000)]);
+    let row = transfers.row(DOCUMENT).unwrap();
+    assert_eq!(caption(row).headline, "Everything is sent from this browser");
+    assert!(!transfers.is_received(), "nobody said so");
+    assert!(note(&transfers, false).starts_with("Live progress is not available."));
+    assert_eq!(note(&transfers, true), "");
+
+    transfers.fold(message(60));
+    assert_eq!(left(&transfers), [None, Some(1_000)], "what the server says is better");
+    transfers.leave(whole, whole);
+    transfers.fold(completed(61));
+    transfers.leave(whole, whole);
+    assert_eq!(left(&transfers), [None, Some(1_000)], "what is over does not move");
+}
+
+#[test]
+fn a_post_is_in_vain_when_every_file_has_ended_and_one_not_well() {
+    let file_type = FileType::MsaImgs;
+    let mut transfers = Transfers::default();
+    transfers.begin(&[(DOCUMENT, TOTAL), (file_type, 10)]);
+    transfers.fold(failed(5, "type_mismatch"));
+    assert!(!transfers.is_in_vain(), "the image is still to be told of");
+    transfers.fold(FileMessage { file_type, ..failed(5, "type_mismatch") });
+    assert!(transfers.is_in_vain());
+
+    let mut transfers = Transfers::default();
+    transfers.begin(&[(DOCUMENT, TOTAL)]);
+    transfers.fold(failed(5, "type_mismatch"));
+    transfers.begin(&[(file_type, 10)]);
+    transfers.fold(FileMessage { upload_id: "second".to_owned(), file_type, ..completed(5) });
+    assert!(!transfers.is_in_vain(), "the answer has the key; the other file is of another upload");
 }
 
 #[test]
