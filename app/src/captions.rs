@@ -66,7 +66,7 @@ pub fn caption(row: &Row) -> Caption {
         Status::Error if row.code() == Some("cancelled") => {
             lines("Cancelled \u{2013} nothing was stored", String::new())
         }
-        Status::Error => lines(&state.message, failed_advice(row, state)),
+        Status::Error => lines(cause(&state.message), failed_advice(row, state)),
         _ => under_way(row, state),
     }
 }
@@ -123,6 +123,14 @@ fn stored(row: &Row, state: &FileMessage) -> Caption {
         ms => format!("Stored \u{2013} {} in {}", size(row.size), duration(ms)),
     };
     lines(&headline, String::new())
+}
+
+/// The server's words up to "Nothing of it was stored", "Try again" or "This is not your file": the
+/// advice says these, and knows more.
+fn cause(message: &str) -> &str {
+    let repeats = |three: &[u8]| matches!(three, b". N" | b". T");
+    let end = message.as_bytes().windows(3).position(repeats);
+    end.map_or(message, |end| &message[..=end])
 }
 
 fn failed_advice(row: &Row, state: &FileMessage) -> String {

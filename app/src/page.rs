@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use leptos::ev;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
@@ -72,7 +71,7 @@ pub struct Page {
     feed: Feed,
     client_id: StoredValue<String>,
     /// Ends the POST under way.
-    abort: StoredValue<Option<oneshot::Sender<()>>>,
+    abort: StoredValue<Option<oneshot::Sender<PostEnd>>>,
     /// When Upload was last pressed, in ms; tells one upload from the next.
     pressed_at: StoredValue<f64>,
     awake: RwSignal<bool>,
@@ -102,7 +101,7 @@ impl Page {
 
     /// The last result of a file makes room for another choice.
     pub fn forget(self, kind: Kind) {
-        self.transfers.update(|transfers| transfers.forget(kind.file_type));
+        self.change(|transfers| transfers.forget(kind.file_type));
     }
 
     /// Runs once, in the browser, when the page has come alive.
@@ -114,11 +113,12 @@ impl Page {
             }
         }
         // A file that misses the card must not replace the page.
-        let _ = window_event_listener(ev::dragover, |event| event.prevent_default());
-        let _ = window_event_listener(ev::drop, |event| event.prevent_default());
-        let look = move |_| self.look_at_network();
-        let _ = window_event_listener_untyped("online", look);
-        let _ = window_event_listener_untyped("offline", look);
+        for event in ["dragover", "drop"] {
+            let _ = window_event_listener_untyped(event, |event| event.prevent_default());
+        }
+        for event in ["online", "offline"] {
+            let _ = window_event_listener_untyped(event, move |_| self.look_at_network());
+        }
         self.look_at_network();
         self.feed.watch(&self.client_id.get_value(), move |message| self.fold(message));
     }
@@ -126,29 +126,47 @@ impl Page {
     fn look_at_network(self) {
         let offline = !window().navigator().on_line();
         self.change(|transfers| transfers.set_offline(offline));
+        if offline && self.asks(|transfers| transfers.is_running() && !transfers.is_received()) {
+            // Nothing may come of it for minutes, or ever.
+            self.abort_after(Duration::ZERO, PostEnd::Lost);
+        }
     }
 
     fn fold(self, message: FileMessage) {
         self.change(|transfers| {
             transfers.fold(message);
         });
-        if self.transfers.with_untracked(Transfers::is_in_vain) {
-            self.abort_after(FAREWELL);
+        if self.asks(Transfers::is_in_vain) {
+            self.abort_after(FAREWELL, PostEnd::Dropped);
         }
     }
 
     /// Only while the socket tells nothing: its counts are the ones that matter.
     fn leave(self, sent: u64, whole: u64) {
         if !untrack(|| self.feed.is_connected()) {
-            self.transfers.update(|transfers| transfers.leave(sent, whole));
+            self.change(|transfers| transfers.leave(sent, whole));
         }
     }
 
     /// Changes the rows and says aloud what is worth it.
     fn change(self, change: impl FnOnce(&mut Transfers)) {
+        let mut change = Some(change);
+        self.change_by(&mut |transfers| {
+            if let Some(change) = change.take() {
+                change(transfers);
+            }
+        });
+    }
+
+    /// Compiled once and not for every change.
+    fn change_by(self, change: &mut dyn FnMut(&mut Transfers)) {
         let before = self.transfers.get_untracked();
         self.transfers.update(change);
         self.speak(&before);
+    }
+
+    fn asks(self, question: fn(&Transfers) -> bool) -> bool {
+        self.transfers.with_untracked(question)
     }
 
     fn speak(self, before: &Transfers) {
@@ -189,9 +207,8 @@ impl Page {
     /// The one button: Upload, Cancel, or room for more.
     fn press(self) {
         let since = js_sys::Date::now() - self.pressed_at.get_value();
-        let (running, stored) =
-            self.transfers.with_untracked(|transfers| (transfers.is_running(), transfers.stored() > 0));
-        if running {
+        let stored = self.asks(|transfers| transfers.stored() > 0);
+        if self.asks(Transfers::is_running) {
             if since > DOUBLE_CLICK_MS {
                 self.cancel();
             }
@@ -204,7 +221,7 @@ impl Page {
 
     /// Sends what is pending.
     pub fn start(self) {
-        if self.transfers.with_untracked(Transfers::is_running) {
+        if self.asks(Transfers::is_running) {
             return;
         }
         let files = self.pending();
@@ -256,30 +273,30 @@ impl Page {
 
     /// Tells the server; the request is dropped only when it has confirmed, or not in time.
     fn cancel(self) {
-        if self.transfers.with_untracked(Transfers::is_cancelling) {
+        if self.asks(Transfers::is_cancelling) {
             return;
         }
-        self.transfers.update(Transfers::cancel);
+        self.change(Transfers::cancel);
         match self.transfers.with_untracked(|transfers| transfers.upload_id().map(str::to_owned)) {
             Some(upload_id) => {
                 if !self.feed.cancel(&upload_id) {
                     send::delete(&upload_id);
                 }
-                self.abort_after(PATIENCE);
+                self.abort_after(PATIENCE, PostEnd::Dropped);
             }
-            None => self.abort_after(Duration::ZERO),
+            None => self.abort_after(Duration::ZERO, PostEnd::Dropped),
         }
     }
 
     /// Whoever calls first sets the time; the sender is this upload's, so no later one is hit.
-    fn abort_after(self, time: Duration) {
+    fn abort_after(self, time: Duration, end: PostEnd) {
         let press = self.pressed_at.get_value();
         if let Some(abort) = self.abort.try_update_value(Option::take).flatten() {
             set_timeout(
                 move || {
-                    // A POST that is dead already has nobody left to say that it was dropped.
-                    if abort.send(()).is_err() {
-                        self.settle(press, PostEnd::Dropped);
+                    // A POST that is dead already has nobody left to say so.
+                    if let Err(end) = abort.send(end) {
+                        self.settle(press, end);
                     }
                 },
                 time,

@@ -32,7 +32,7 @@ fn whole(bytes: f64) -> u64 {
     bytes
 }
 
-/// Sends the files and waits for the answer, or until `abort` is used, whichever is first.
+/// Sends the files and waits for the answer, or until `abort` says how it ends instead.
 ///
 /// `on_sent` hears how many bytes of how many have left the browser.
 ///
@@ -41,16 +41,16 @@ fn whole(bytes: f64) -> u64 {
 pub async fn post(
     files: &[Chosen],
     client_id: &str,
-    abort: oneshot::Receiver<()>,
+    abort: oneshot::Receiver<PostEnd>,
     on_sent: impl FnMut(u64, u64) + 'static,
 ) -> PostEnd {
     let Ok((request, ended, _listener)) = start(files, client_id, on_sent) else {
         return PostEnd::Lost;
     };
-    if let Either::Right((Ok(()), _)) = select(ended, abort).await {
+    if let Either::Right((Ok(end), _)) = select(ended, abort).await {
         // The listener is still here to hear of it; nobody waits for it any more.
         drop(request.abort());
-        return PostEnd::Dropped;
+        return end;
     }
     read_answer(&request)
 }

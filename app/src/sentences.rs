@@ -186,6 +186,9 @@ pub const CONNECTION_LOST: &str = "connection_lost";
 /// The page's own code: cancelled, but the server did not confirm it in time.
 pub const UNCONFIRMED: &str = "unconfirmed";
 
+/// Said of a file that another one's failure kept from coming.
+pub const MISSED: &str = "Another file failed before this one came.";
+
 /// A sentence for a code that came without one.
 #[must_use]
 pub fn sentence(code: &str) -> &'static str {

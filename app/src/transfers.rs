@@ -3,7 +3,7 @@
 //! A message is a whole state and carries `seq`, so order, repeats and losses do not matter: the
 //! highest wins, and nothing follows a terminal one.
 
-use crate::sentences::{CLIENT_GONE, CONNECTION_LOST, UNCONFIRMED, broken, sentence};
+use crate::sentences::{CLIENT_GONE, CONNECTION_LOST, MISSED, UNCONFIRMED, broken, sentence};
 use crate::wire::{FileMessage, FileOutcome, FileType, Outcome, PartState, Problem, Status, UploadAnswer};
 
 /// The files of the upload under way, and of the last one.
@@ -182,7 +182,12 @@ impl Transfers {
                 Outcome::Stored => row.complete(file_type.unwrap_or(FileType::DocsFile)),
                 _ => {
                     let code = outcome.code.clone().unwrap_or_default();
-                    let text = detail.map_or_else(|| sentence(&code), String::as_str);
+                    let text = match detail {
+                        // The code is that of the file which is to blame.
+                        _ if outcome.outcome == Outcome::NotReceived => MISSED,
+                        Some(detail) => detail,
+                        None => sentence(&code),
+                    };
                     row.fail(file_type.unwrap_or(FileType::DocsFile), &code, text);
                 }
             }
@@ -372,10 +377,16 @@ impl Row {
         self.status() == Some(Status::Completed)
     }
 
-    /// What the answer of the POST said became of it.
+    /// What became of it, as the answer of the POST said; without one, of a file that the server ended
+    /// before it came, that it did not come.
     #[must_use]
     pub fn told(&self) -> Option<Outcome> {
-        self.outcome.as_ref().map(|outcome| outcome.outcome)
+        let told = self.outcome.as_ref().map(|outcome| outcome.outcome);
+        told.or_else(|| {
+            let state = self.message.as_ref()?;
+            let missed = state.seq > 0 && state.received == 0 && !self.is_guess();
+            (missed && state.status == Status::Error).then_some(Outcome::NotReceived)
+        })
     }
 
     /// Id of the upload whose message this is.

@@ -327,6 +327,31 @@ fn a_post_is_in_vain_when_every_file_has_ended_and_one_not_well() {
 }
 
 #[test]
+fn a_file_that_did_not_come_is_not_to_blame() {
+    let mut transfers = begun();
+    let text = "Another file failed before this one came. Nothing of it was stored. Try again.";
+    let missed = FileMessage { received: 0, message: text.to_owned(), ..failed(5, "type_mismatch") };
+    transfers.fold(missed);
+    let words = caption(transfers.row(DOCUMENT).unwrap());
+    assert_eq!(words.headline, MISSED);
+    assert_eq!(words.detail, "Nothing was stored. Try again.");
+
+    let mut transfers = begun();
+    let files = vec![outcome(Outcome::NotReceived, Some("type_mismatch"))];
+    transfers.settle(problem("type_mismatch", files));
+    assert_eq!(caption(transfers.row(DOCUMENT).unwrap()), words, "the answer says the same");
+
+    let mut transfers = begun();
+    let text = "The document contains macros. Save it without them.";
+    transfers.fold(FileMessage { message: text.to_owned(), ..failed(5, "macros") });
+    let words = caption(transfers.row(DOCUMENT).unwrap());
+    assert_eq!(
+        (words.headline.as_str(), words.detail.as_str()),
+        (text, "Nothing was stored. Choose another file.")
+    );
+}
+
+#[test]
 fn cancelling_lasts_until_every_file_has_ended() {
     let mut transfers = begun();
     transfers.fold(message(5));

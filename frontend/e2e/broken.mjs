@@ -50,8 +50,19 @@ const ways = {
   },
 };
 
+/** Everything that an alert says from now on. */
+function record(page) {
+  return page.evaluate(() => {
+    window.alerts = [];
+    const alert = document.querySelector('[role=alert]');
+    const listen = () => window.alerts.push(alert.textContent);
+    new MutationObserver(listen).observe(alert, { childList: true, characterData: true, subtree: true });
+  });
+}
+
 await drive(async (browser) => {
   const page = await open(browser);
+  await record(page);
   const posts = [];
   page.on('request', (request) => request.method() === 'POST' && posts.push(request.url()));
   await page.setInputFiles('#docs_field', pdf);
@@ -60,6 +71,7 @@ await drive(async (browser) => {
   await ways[how](page);
   if (how !== 'whole') {
     assert.equal(await page.title(), 'Failed – Upload');
+    assert.equal((await page.evaluate(() => window.alerts)).length, 1, 'it is said once');
     // The focus is on it: a key is enough.
     await page.keyboard.press('Enter');
   }
