@@ -126,8 +126,8 @@ impl Page {
     fn look_at_network(self) {
         let offline = !window().navigator().on_line();
         self.change(|transfers| transfers.set_offline(offline));
-        if offline && self.asks(|transfers| transfers.is_running() && !transfers.is_received()) {
-            // Nothing may come of it for minutes, or ever.
+        if offline && self.asks(Transfers::is_sending) {
+            // A connection without a network may stay silent for minutes; an answer may still come by itself.
             self.abort_after(Duration::ZERO, PostEnd::Lost);
         }
     }

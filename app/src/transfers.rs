@@ -264,6 +264,15 @@ impl Transfers {
         self.is_running() && self.rows.iter().flatten().all(has_all)
     }
 
+    /// Whether bytes still have to leave the browser, as far as anybody knows.
+    #[must_use]
+    pub fn is_sending(&self) -> bool {
+        let sends = |row: &Row| {
+            !row.is_over() && row.status() != Some(Status::Processing) && row.left != Some(row.size)
+        };
+        self.rows.iter().flatten().any(sends)
+    }
+
     /// Percent of all files together, and at most 99 until every one is stored.
     #[must_use]
     pub fn percent(&self) -> u8 {

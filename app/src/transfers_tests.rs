@@ -286,6 +286,7 @@ fn what_left_the_browser_is_never_called_stored() {
     transfers.leave(200, whole);
     assert_eq!(left(&transfers), [Some(0), Some(0)]);
     transfers.leave(12_050_300, whole);
+    assert!(transfers.is_sending());
     assert_eq!(left(&transfers), [Some(12_050_000), Some(0)]);
     let row = transfers.row(DOCUMENT).unwrap();
     assert_eq!(caption(row).headline, "50 % sent from this browser");
@@ -294,6 +295,7 @@ fn what_left_the_browser_is_never_called_stored() {
     assert_eq!(title(&transfers), "Sending \u{2013} Upload");
     transfers.leave(whole, whole);
     assert_eq!(left(&transfers), [Some(TOTAL), Some(1_000)]);
+    assert!(!transfers.is_sending());
     let row = transfers.row(DOCUMENT).unwrap();
     assert_eq!(caption(row).headline, "Everything is sent from this browser");
     assert!(!transfers.is_received(), "nobody said so");
@@ -406,10 +408,10 @@ fn whoever_has_sent_everything_may_leave() {
     let mut transfers = Transfers::default();
     transfers.begin(&[(DOCUMENT, TOTAL), (FileType::MsaImgs, 10)]);
     transfers.fold(FileMessage { status: Status::Processing, ..message(5) });
-    assert!(!transfers.is_received(), "the image is still coming");
+    assert!(!transfers.is_received() && transfers.is_sending(), "the image is still coming");
     let file_type = FileType::MsaImgs;
     transfers.fold(FileMessage { status: Status::Processing, file_type, ..message(5) });
-    assert!(transfers.is_received());
+    assert!(transfers.is_received() && !transfers.is_sending());
     transfers.fold(completed(6));
     assert!(transfers.is_received());
     transfers.fold(FileMessage { file_type, ..completed(6) });

@@ -9,10 +9,13 @@ const [how, pdf] = process.argv.slice(2);
 const ways = {
   /** Reset, and back before the page has given up: the server tells what became of it. */
   async cut(page) {
-    await page.locator('.note', { hasText: 'The connection broke.' }).waitFor();
+    // On a busy machine it may have given up by the time this looks.
+    const noticed = page.locator('.note', { hasText: 'The connection broke.' }).or(page.locator('[data-state="failed"]'));
+    await noticed.first().waitFor();
     await step('broken');
-    await state(page, 'docs_file', 'failed');
-    await alerted(page, 'The connection broke before everything was sent. Nothing was stored.');
+    await headline(page, 'docs_file', 'The connection broke before everything was sent.').waitFor();
+    assert.equal(await card(page, 'docs_file').locator('.bars .detail').textContent(), 'Nothing was stored. Check your connection and try again.');
+    await alerted(page, 'The connection broke before');
     await retryFocused(page, 'docs_field');
     await step('told');
   },
@@ -24,7 +27,7 @@ const ways = {
     await retryFocused(page, 'docs_field');
     await step('given up');
     // The socket comes back by itself, and with it the news.
-    await headline(page, 'docs_file').getByText('The connection broke before everything was sent.').waitFor();
+    await headline(page, 'docs_file', 'The connection broke before everything was sent.').waitFor();
   },
 
   /** The whole file is with the server when the connection dies. */
@@ -46,7 +49,7 @@ const ways = {
     await retryFocused(page, 'docs_field');
     await step('offline');
     await page.context().setOffline(false);
-    await headline(page, 'docs_file').getByText('The connection broke').waitFor();
+    await headline(page, 'docs_file', 'The connection broke').waitFor();
   },
 };
 

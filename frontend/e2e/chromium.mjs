@@ -133,9 +133,9 @@ export function button(page) {
   return page.locator('form .primary');
 }
 
-/** The line of a card's bars that says how far it is, or how it ended. */
-export function headline(page, type) {
-  return card(page, type).locator('.bars .headline');
+/** The line of a card's bars that says how far it is, or how it ended; with a text, once it says that. */
+export function headline(page, type, text = '') {
+  return card(page, type).locator('.bars .headline', { hasText: text });
 }
 
 /** Resolves when an alert says this, for whoever cannot see the page. */
