@@ -227,7 +227,7 @@ pub fn button(all: &Transfers, waiting: bool) -> String {
 /// Why there is nothing live to show; empty when there is.
 #[must_use]
 pub fn note(all: &Transfers, connected: bool) -> String {
-    let text = match (all.is_running(), all.is_broken(), connected) {
+    let text = match (all.is_running(), all.is_broken(), connected && !all.is_blind()) {
         (true, true, _) => "The connection broke. Asking the server what became of the upload.",
         (true, _, false) => {
             "Live progress is not available. The upload is still running; the bars show what was sent from this browser, not what is stored."
@@ -282,8 +282,7 @@ fn ended(file_type: FileType, row: &Row) -> String {
 #[must_use]
 pub fn title(all: &Transfers) -> String {
     if all.is_running() {
-        let is_blind = FileType::ALL.into_iter().filter_map(|one| all.row(one)).any(|row| row.left.is_some());
-        return if is_blind {
+        return if all.is_blind() {
             "Sending \u{2013} Upload".to_owned()
         } else {
             format!("{} % \u{2013} Upload", all.percent())

@@ -56,6 +56,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a POST may take to answer once the socket has told that it failed: the answer has the key of
 /// what was stored before, but a browser reads it only when all is sent or the connection breaks.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// A server that has said nothing for so long after the press is not heard, connected or not.
+const SILENCE_MS: u32 = 2_000;
 /// A second press this soon is a double click on Upload and no wish to cancel.
 const DOUBLE_CLICK_MS: f64 = 500.0;
 
@@ -74,6 +76,8 @@ pub struct Page {
     abort: StoredValue<Option<oneshot::Sender<PostEnd>>>,
     /// When Upload was last pressed, in ms; tells one upload from the next.
     pressed_at: StoredValue<f64>,
+    /// Bytes of the form that left the browser, and of how many.
+    sent: StoredValue<(u64, u64)>,
     awake: RwSignal<bool>,
     status: RwSignal<String>,
     alert: RwSignal<String>,
@@ -88,6 +92,7 @@ impl Page {
             client_id: StoredValue::new(session.client_id.clone()),
             abort: StoredValue::new(None),
             pressed_at: StoredValue::new(0.0),
+            sent: StoredValue::new((0, 0)),
             awake: RwSignal::new(false),
             status: RwSignal::new(String::new()),
             alert: RwSignal::new(String::new()),
@@ -142,8 +147,10 @@ impl Page {
     }
 
     /// Only while the socket tells nothing: its counts are the ones that matter.
-    fn leave(self, sent: u64, whole: u64) {
-        if !untrack(|| self.feed.is_connected()) {
+    fn leave(self) {
+        let is_silent = self.since_press() > f64::from(SILENCE_MS) && self.asks(Transfers::is_unheard);
+        if is_silent || !untrack(|| self.feed.is_connected()) {
+            let (sent, whole) = self.sent.get_value();
             self.change(|transfers| transfers.leave(sent, whole));
         }
     }
@@ -204,9 +211,13 @@ impl Page {
         self.with_row(place.kind, |row| row.is_some_and(Row::is_stored))
     }
 
+    fn since_press(self) -> f64 {
+        js_sys::Date::now() - self.pressed_at.get_value()
+    }
+
     /// The one button: Upload, Cancel, or room for more.
     fn press(self) {
-        let since = js_sys::Date::now() - self.pressed_at.get_value();
+        let since = self.since_press();
         let stored = self.asks(|transfers| transfers.stored() > 0);
         if self.asks(Transfers::is_running) {
             if since > DOUBLE_CLICK_MS {
@@ -234,12 +245,17 @@ impl Page {
         let sizes = files.iter().map(|chosen| (chosen.file_type, bytes_of(&chosen.file)));
         let sizes: Vec<_> = sizes.collect();
         self.change(|transfers| transfers.begin(&sizes));
+        self.sent.set_value((0, 0));
+        set_timeout(move || self.leave(), Duration::from_millis(u64::from(SILENCE_MS) + 100));
         let (abort, aborted) = oneshot::channel();
         self.abort.set_value(Some(abort));
         let client_id = self.client_id.get_value();
         spawn_local(async move {
-            let end =
-                send::post(&files, &client_id, aborted, move |sent, whole| self.leave(sent, whole)).await;
+            let on_sent = move |sent, whole| {
+                self.sent.set_value((sent, whole));
+                self.leave();
+            };
+            let end = send::post(&files, &client_id, aborted, on_sent).await;
             if end == PostEnd::Lost {
                 // The socket may still tell how it really ended.
                 self.change_of(press, Transfers::break_off);

@@ -250,6 +250,18 @@ impl Transfers {
         self.broken && self.is_running()
     }
 
+    /// Whether only the browser's own count is known of a file.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        self.rows.iter().flatten().any(|row| row.left.is_some())
+    }
+
+    /// Whether the server has said nothing yet of what runs.
+    #[must_use]
+    pub fn is_unheard(&self) -> bool {
+        self.rows.iter().flatten().all(|row| row.is_over() || row.message.is_none())
+    }
+
     /// Whether every file has ended, and one of this upload's not well: the rest of its POST is in vain.
     #[must_use]
     pub fn is_in_vain(&self) -> bool {

@@ -279,7 +279,9 @@ fn without_a_network_a_break_is_the_end_and_is_called_so() {
 fn what_left_the_browser_is_never_called_stored() {
     let mut transfers = Transfers::default();
     transfers.begin(&[(DOCUMENT, TOTAL), (FileType::MsaImgs, 1_000)]);
+    assert!(transfers.is_unheard());
     transfers.fold(message(3));
+    assert!(!transfers.is_unheard());
     let left = |transfers: &Transfers| FileType::ALL.map(|one| transfers.row(one).unwrap().left);
     // 300 bytes of the form are no file.
     let whole = TOTAL + 1_300;
@@ -300,7 +302,7 @@ fn what_left_the_browser_is_never_called_stored() {
     assert_eq!(caption(row).headline, "Everything is sent from this browser");
     assert!(!transfers.is_received(), "nobody said so");
     assert!(note(&transfers, false).starts_with("Live progress is not available."));
-    assert_eq!(note(&transfers, true), "");
+    assert!(note(&transfers, true).starts_with("Live progress"), "a socket that tells nothing is none");
 
     transfers.fold(message(60));
     assert_eq!(left(&transfers), [None, Some(1_000)], "what the server says is better");
@@ -308,6 +310,8 @@ fn what_left_the_browser_is_never_called_stored() {
     transfers.fold(completed(61));
     transfers.leave(whole, whole);
     assert_eq!(left(&transfers), [None, Some(1_000)], "what is over does not move");
+    transfers.fold(FileMessage { file_type: FileType::MsaImgs, ..message(1) });
+    assert_eq!(note(&transfers, true), "");
 }
 
 #[test]

@@ -160,9 +160,29 @@ async fn e06_offline_in_the_middle() {
 async fn e07_socket_blocked_by_a_proxy() {
     let scene = Scene::new().await;
     scene.way.block("/ws");
-    let mut script = scene.run("no_socket.mjs", "");
+    let gate = scene.fixture.store.on(Op::Complete).holds_before();
+    let mut script = scene.run("no_socket.mjs", "blocked");
     script.reaches("ready").await;
     scene.way.up.limit(SLOW);
+    script.go();
+    script.reaches("counted").await;
+    gate.cancel();
+    script.go();
+    script.ends().await;
+    scene.stores_one().await;
+}
+
+/// Connected, but nothing comes through until the whole file is sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e07_socket_open_but_silent() {
+    let scene = Scene::new().await;
+    let mut script = scene.run("no_socket.mjs", "silent");
+    script.reaches("ready").await;
+    scene.way.up.limit(SLOW);
+    scene.way.down.stall();
+    script.go();
+    script.reaches("counted").await;
+    scene.way.down.resume();
     script.go();
     script.ends().await;
     scene.stores_one().await;
