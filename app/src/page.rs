@@ -9,7 +9,7 @@ use leptos::task::spawn_local;
 use crate::captions::{Spoken, announcement, button, note, summary, title};
 use crate::card::{Card, Place};
 use crate::feed::Feed;
-use crate::send::{self, Chosen, bytes_of};
+use crate::send::{self, Abort, Chosen, bytes_of};
 use crate::sentences::{Kind, nothing_chosen};
 use crate::transfers::{PostEnd, Row, Transfers};
 use crate::wire::{FileMessage, FileType};
@@ -73,7 +73,7 @@ pub struct Page {
     feed: Feed,
     client_id: StoredValue<String>,
     /// Ends the POST under way.
-    abort: StoredValue<Option<oneshot::Sender<PostEnd>>>,
+    abort: StoredValue<Option<oneshot::Sender<Abort>>>,
     /// When Upload was last pressed, in ms; tells one upload from the next.
     pressed_at: StoredValue<f64>,
     /// Bytes of the form that left the browser, and of how many.
@@ -133,7 +133,7 @@ impl Page {
         self.change(|transfers| transfers.set_offline(offline));
         if offline && self.asks(Transfers::is_sending) {
             // A connection without a network may stay silent for minutes; an answer may still come by itself.
-            self.abort_after(Duration::ZERO, PostEnd::Lost);
+            self.abort_after(Duration::ZERO, Abort::Offline);
         }
     }
 
@@ -142,7 +142,7 @@ impl Page {
             transfers.fold(message);
         });
         if self.asks(Transfers::is_in_vain) {
-            self.abort_after(FAREWELL, PostEnd::Dropped);
+            self.abort_after(FAREWELL, Abort::Unwanted);
         }
     }
 
@@ -298,21 +298,21 @@ impl Page {
                 if !self.feed.cancel(&upload_id) {
                     send::delete(&upload_id);
                 }
-                self.abort_after(PATIENCE, PostEnd::Dropped);
+                self.abort_after(PATIENCE, Abort::Unwanted);
             }
-            None => self.abort_after(Duration::ZERO, PostEnd::Dropped),
+            None => self.abort_after(Duration::ZERO, Abort::Unwanted),
         }
     }
 
     /// Whoever calls first sets the time; the sender is this upload's, so no later one is hit.
-    fn abort_after(self, time: Duration, end: PostEnd) {
+    fn abort_after(self, time: Duration, why: Abort) {
         let press = self.pressed_at.get_value();
         if let Some(abort) = self.abort.try_update_value(Option::take).flatten() {
             set_timeout(
                 move || {
                     // A POST that is dead already has nobody left to say so.
-                    if let Err(end) = abort.send(end) {
-                        self.settle(press, end);
+                    if abort.send(why).is_err() {
+                        self.settle(press, why.into());
                     }
                 },
                 time,

@@ -19,6 +19,24 @@ pub struct Chosen {
     pub file: File,
 }
 
+/// Why we end a POST ourselves.
+#[derive(Clone, Copy, Debug)]
+pub enum Abort {
+    /// Nothing more is wanted of it.
+    Unwanted,
+    /// There is no network to carry it.
+    Offline,
+}
+
+impl From<Abort> for PostEnd {
+    fn from(abort: Abort) -> Self {
+        match abort {
+            Abort::Unwanted => Self::Dropped,
+            Abort::Offline => Self::Lost,
+        }
+    }
+}
+
 /// The size of a file in bytes.
 #[must_use]
 pub fn bytes_of(file: &File) -> u64 {
@@ -32,7 +50,7 @@ fn whole(bytes: f64) -> u64 {
     bytes
 }
 
-/// Sends the files and waits for the answer, or until `abort` says how it ends instead.
+/// Sends the files and waits for the answer, or until `abort` says why not, whichever is first.
 ///
 /// `on_sent` hears how many bytes of how many have left the browser.
 ///
@@ -41,16 +59,16 @@ fn whole(bytes: f64) -> u64 {
 pub async fn post(
     files: &[Chosen],
     client_id: &str,
-    abort: oneshot::Receiver<PostEnd>,
+    abort: oneshot::Receiver<Abort>,
     on_sent: impl FnMut(u64, u64) + 'static,
 ) -> PostEnd {
     let Ok((request, ended, _listener)) = start(files, client_id, on_sent) else {
         return PostEnd::Lost;
     };
-    if let Either::Right((Ok(end), _)) = select(ended, abort).await {
+    if let Either::Right((Ok(why), _)) = select(ended, abort).await {
         // The listener is still here to hear of it; nobody waits for it any more.
         drop(request.abort());
-        return end;
+        return why.into();
     }
     read_answer(&request)
 }

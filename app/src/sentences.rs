@@ -213,8 +213,11 @@ pub fn broken(code: Option<&str>, offline: bool) -> &'static str {
 /// shown as a replacement character.
 #[must_use]
 pub fn shown(name: &str) -> String {
-    let turns = |letter: char| matches!(letter, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    name.replace(|letter: char| letter.is_control() || turns(letter), "\u{fffd}")
+    let disturbs = |letter: char| {
+        matches!(letter, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || letter.is_control()
+    };
+    name.chars().map(|letter| if disturbs(letter) { '\u{fffd}' } else { letter }).collect()
 }
 
 /// One file of the answer in words, for the page without JavaScript: what, then the rest.
