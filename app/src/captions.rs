@@ -230,7 +230,8 @@ pub fn note(all: &Transfers, connected: bool) -> String {
     let text = match (all.is_running(), all.is_broken(), connected && !all.is_blind()) {
         (true, true, _) => "The connection broke. Asking the server what became of the upload.",
         (true, _, false) => {
-            "Live progress is not available. The upload is still running; the bars show what was sent from this browser, not what is stored."
+            "Live progress is not available. The upload is still running; the bars show what was sent from this \
+             browser, not what is stored."
         }
         _ => "",
     };

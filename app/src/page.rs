@@ -76,7 +76,7 @@ pub struct Page {
     abort: StoredValue<Option<oneshot::Sender<Abort>>>,
     /// When Upload was last pressed, in ms; tells one upload from the next.
     pressed_at: StoredValue<f64>,
-    /// Bytes of the form that left the browser, and of how many.
+    /// Bytes of the form that have left the browser, and that it has in all.
     sent: StoredValue<(u64, u64)>,
     awake: RwSignal<bool>,
     status: RwSignal<String>,
@@ -172,6 +172,7 @@ impl Page {
         self.speak(&before);
     }
 
+    /// Compiled once and not for every question.
     fn asks(self, question: fn(&Transfers) -> bool) -> bool {
         self.transfers.with_untracked(question)
     }

@@ -26,6 +26,12 @@ await drive(async (browser, files) => {
   await step('ready');
   if (pace === 'slow') await throttle(page, SLOW);
 
+  await page.evaluate(() => {
+    window.seen = [];
+    const look = () => window.seen.push(document.querySelector('main').textContent);
+    const everything = { attributes: true, childList: true, characterData: true, subtree: true };
+    new MutationObserver(look).observe(document.querySelector('main'), everything);
+  });
   const isUpload = (request) => request.url().endsWith('/upload');
   const ended = Promise.race(['requestfinished', 'requestfailed'].map((event) => page.waitForEvent(event, isUpload)));
   await button(page).click();
@@ -36,6 +42,8 @@ await drive(async (browser, files) => {
   await ended;
   assert.match(await headline(page, 'docs_file').textContent(), said);
   assert.match(await page.locator('[role=alert]').textContent(), said);
+  const seen = await page.evaluate(() => window.seen);
+  assert.deepEqual(seen.filter((text) => /connection|offline/i.test(text)), [], 'not for a moment');
   assert.equal(await card(page, 'docs_file').locator('.bars .detail').textContent(), 'Nothing was stored. Choose another file.');
 
   const refusals = [
