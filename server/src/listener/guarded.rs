@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -52,12 +53,17 @@ impl Guarded {
         result: Poll<io::Result<usize>>,
     ) -> Poll<io::Result<usize>> {
         match result {
-            Poll::Pending => self.writing.wait(context).map(|slow| Err(slow.into())),
+            Poll::Pending => self.writing.wait(context).map(|slow| Err(self.cut(slow))),
             Poll::Ready(Ok(bytes)) => {
-                Poll::Ready(self.writing.moved(bytes).map(|()| bytes).map_err(Into::into))
+                Poll::Ready(self.writing.moved(bytes).map(|()| bytes).map_err(|slow| self.cut(slow)))
             }
             Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
         }
+    }
+
+    /// A reset: after a mere close the kernel would keep what is unread for as long as the client stays.
+    fn cut(&self, slow: TooSlow) -> io::Error {
+        SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).err().unwrap_or_else(|| slow.into())
     }
 }
 
