@@ -133,8 +133,15 @@ pub fn paint(kind: Kind, row: &Row) {
     write(&bars, "data-total", &total.to_string());
     write(&bars, "data-progress", &progress.to_string());
     write_or_remove(&bars, "data-status", state.map(|state| status_word(state.status)));
+    // The thin lane's name says whose count it is.
+    let (name, share_of) =
+        row.left.map_or(("received", share(received, total)), |left| ("sent", share(left, row.size)));
+    write_or_remove(&bars, "data-left", row.left.map(|left| left.to_string()).as_deref());
+    if let Some(label) = find(&bars, ".lane-name") {
+        label.set_text_content(Some(name));
+    }
     if let Some(fill) = find(&bars, ".thin > .fill") {
-        style(&fill, "inline-size", &percent(share(received, total)));
+        style(&fill, "inline-size", &percent(share_of));
     }
     if let Some(lane) = find(&bars, ".parts") {
         let now = progress.to_string();

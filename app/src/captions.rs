@@ -46,6 +46,7 @@ pub fn look(row: &Row) -> Look {
     match (row.code(), &row.message) {
         (Some("cancelled"), _) => Look::Cancelled,
         (Some(_), _) => Look::Failed,
+        _ if row.left.is_some() => Look::Running,
         (None, Some(state)) if state.status == Status::Completed => Look::Stored,
         (None, Some(state)) if state.waiting.is_some() => Look::Waiting,
         _ => Look::Running,
@@ -54,6 +55,9 @@ pub fn look(row: &Row) -> Look {
 
 #[must_use]
 pub fn caption(row: &Row) -> Caption {
+    if let Some(left) = row.left {
+        return blind(row, left);
+    }
     let Some(state) = &row.message else {
         return lines("Starting", String::new());
     };
@@ -62,9 +66,25 @@ pub fn caption(row: &Row) -> Caption {
         Status::Error if row.code() == Some("cancelled") => {
             lines("Cancelled \u{2013} nothing was stored", String::new())
         }
-        Status::Error => lines(&state.message, failed_advice(row, state)),
+        Status::Error => lines(cause(&state.message), failed_advice(row, state)),
         _ => under_way(row, state),
     }
+}
+
+/// Of what left the browser nobody knows yet how much is stored.
+fn blind(row: &Row, left: u64) -> Caption {
+    if left == row.size {
+        return lines(
+            "Everything is sent from this browser",
+            "Waiting for the server to confirm it.".to_owned(),
+        );
+    }
+    let amount = format!("{}, not yet confirmed by the server", amount_of(left, row.size));
+    lines(&format!("{} % sent from this browser", percent_left(row, left)), amount)
+}
+
+fn percent_left(row: &Row, left: u64) -> u64 {
+    left.saturating_mul(100) / row.size.max(1)
 }
 
 fn under_way(row: &Row, state: &FileMessage) -> Caption {
@@ -105,6 +125,14 @@ fn stored(row: &Row, state: &FileMessage) -> Caption {
     lines(&headline, String::new())
 }
 
+/// The server's words up to "Nothing of it was stored", "Try again" or "This is not your file": the
+/// advice says these, and knows more.
+fn cause(message: &str) -> &str {
+    let repeats = |three: &[u8]| matches!(three, b". N" | b". T");
+    let end = message.as_bytes().windows(3).position(repeats);
+    end.map_or(message, |end| &message[..=end])
+}
+
 fn failed_advice(row: &Row, state: &FileMessage) -> String {
     advice(row.code().unwrap_or_default(), row.told(), &state.upload_id)
 }
@@ -133,6 +161,9 @@ fn first_retrying(state: &FileMessage) -> Option<(u32, u32)> {
 /// For `aria-valuetext`, which replaces the number for a screen reader and so repeats it.
 #[must_use]
 pub fn value_text(row: &Row) -> String {
+    if let Some(left) = row.left {
+        return format!("{} percent sent from this browser", percent_left(row, left));
+    }
     let Some(state) = &row.message else {
         return "starting".to_owned();
     };
@@ -193,6 +224,20 @@ pub fn button(all: &Transfers, waiting: bool) -> String {
     label.to_owned()
 }
 
+/// Why there is nothing live to show; empty when there is.
+#[must_use]
+pub fn note(all: &Transfers, connected: bool) -> String {
+    let text = match (all.is_running(), all.is_broken(), connected && !all.is_blind()) {
+        (true, true, _) => "The connection broke. Asking the server what became of the upload.",
+        (true, _, false) => {
+            "Live progress is not available. The upload is still running; the bars show what was sent from this \
+             browser, not what is stored."
+        }
+        _ => "",
+    };
+    text.to_owned()
+}
+
 /// The page's one line for both files; empty while bytes still have to come.
 #[must_use]
 pub fn summary(all: &Transfers) -> String {
@@ -238,7 +283,11 @@ fn ended(file_type: FileType, row: &Row) -> String {
 #[must_use]
 pub fn title(all: &Transfers) -> String {
     if all.is_running() {
-        return format!("{} % \u{2013} Upload", all.percent());
+        return if all.is_blind() {
+            "Sending \u{2013} Upload".to_owned()
+        } else {
+            format!("{} % \u{2013} Upload", all.percent())
+        };
     }
     let ends = FileType::ALL.map(|file_type| all.row(file_type).map(look));
     let word = if ends.contains(&Some(Look::Failed)) {

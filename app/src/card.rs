@@ -11,7 +11,7 @@ use crate::bars::{Bars, paint};
 use crate::captions::look;
 use crate::page::{Live, Page};
 use crate::send::bytes_of;
-use crate::sentences::{Kind, Refusal, size, too_many};
+use crate::sentences::{Kind, Refusal, shown, size, too_many};
 use crate::transfers::Row;
 
 /// What is shown of a chosen file; the file itself stays in the form's input.
@@ -60,7 +60,16 @@ impl Place {
     }
 
     pub fn focus(self) {
-        drop(self.input().map(|input| input.focus()));
+        focus(self.field());
+    }
+
+    /// To where a person goes on after a broken connection.
+    pub fn focus_retry(self) {
+        focus(&self.retry());
+    }
+
+    fn retry(self) -> String {
+        format!("{}-retry", self.field())
     }
 
     /// Looks at what the input holds now, and refuses what the server would.
@@ -76,7 +85,7 @@ impl Place {
         }
         let is_image = file.type_().starts_with("image/");
         let thumbnail = is_image.then(|| Url::create_object_url_with_blob(&file).ok()).flatten();
-        self.show(Some(Preview { name, size: size(bytes), thumbnail }));
+        self.show(Some(Preview { name: shown(&name), size: size(bytes), thumbnail }));
     }
 
     /// Empties the place.
@@ -224,7 +233,7 @@ pub fn Card(page: Page, place: Place) -> impl IntoView {
                 <p class="detail">{place.refused(|refusal| refusal.advice.clone())}</p>
             </div>
             <Bars kind />
-            <button type="button" class="button retry" on:click=move |_| page.start()>
+            <button type="button" class="button retry" id=place.retry() on:click=move |_| page.start()>
                 "Try again"
             </button>
             <div class="key" hidden=no_key>
@@ -235,6 +244,11 @@ pub fn Card(page: Page, place: Place) -> impl IntoView {
             </div>
         </section>
     }
+}
+
+fn focus(id: &str) {
+    let element = document().get_element_by_id(id).and_then(|element| element.dyn_into::<HtmlElement>().ok());
+    drop(element.map(|element| element.focus()));
 }
 
 fn state_of(page: Page, place: Place) -> &'static str {

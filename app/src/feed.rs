@@ -23,7 +23,9 @@ pub struct Feed {
 /// First pause before a new attempt, in ms; doubled with each failure, plus up to as much again
 /// by chance so that the pages of a restarted server do not come back all at once.
 const FIRST_PAUSE_MS: u32 = 250;
-const LONGEST_PAUSE_MS: u32 = 8_000;
+/// The pause doubles so many times: 8 s, and 1 s without a network.
+const LONGEST: u32 = 5;
+const LONGEST_OFFLINE: u32 = 2;
 
 enum Event {
     Frame(String),
@@ -58,7 +60,9 @@ impl Feed {
                 }
                 self.connected.set(false);
                 pause(failures).await;
-                failures += 1;
+                // Without a network the failures say nothing of the server, and it may be back any moment.
+                let most = if window().navigator().on_line() { LONGEST } else { LONGEST_OFFLINE };
+                failures = (failures + 1).min(most);
             }
         });
     }
@@ -132,7 +136,7 @@ fn socket_url(client_id: &str) -> String {
 }
 
 async fn pause(failures: u32) {
-    let base = (FIRST_PAUSE_MS << failures.min(5)).min(LONGEST_PAUSE_MS);
+    let base = FIRST_PAUSE_MS << failures;
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 2 * base")]
     let jitter = (js_sys::Math::random() * f64::from(base)) as u32;
     sleep(Duration::from_millis(u64::from(base + jitter))).await;

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use futures_channel::oneshot;
-use leptos::ev;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 
-use crate::captions::{Spoken, announcement, button, summary, title};
+use crate::captions::{Spoken, announcement, button, note, summary, title};
 use crate::card::{Card, Place};
 use crate::feed::Feed;
-use crate::send::{self, Chosen, bytes_of};
+use crate::send::{self, Abort, Chosen, bytes_of};
 use crate::sentences::{Kind, nothing_chosen};
 use crate::transfers::{PostEnd, Row, Transfers};
 use crate::wire::{FileMessage, FileType};
@@ -54,8 +53,11 @@ impl Session {
 
 /// How long the server may take to confirm a cancel, and to tell how a broken POST ended.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// How long a cancelled POST may take to answer; the answer has the key of what was stored before.
+/// How long a POST may take to answer once the socket has told that it failed: the answer has the key of
+/// what was stored before, but a browser reads it only when all is sent or the connection breaks.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// A server that has said nothing for so long after the press is not heard, connected or not.
+const SILENCE_MS: u32 = 2_000;
 /// A second press this soon is a double click on Upload and no wish to cancel.
 const DOUBLE_CLICK_MS: f64 = 500.0;
 
@@ -71,9 +73,11 @@ pub struct Page {
     feed: Feed,
     client_id: StoredValue<String>,
     /// Ends the POST under way.
-    abort: StoredValue<Option<oneshot::Sender<()>>>,
+    abort: StoredValue<Option<oneshot::Sender<Abort>>>,
     /// When Upload was last pressed, in ms; tells one upload from the next.
     pressed_at: StoredValue<f64>,
+    /// Bytes of the form that have left the browser, and that it has in all.
+    sent: StoredValue<(u64, u64)>,
     awake: RwSignal<bool>,
     status: RwSignal<String>,
     alert: RwSignal<String>,
@@ -88,6 +92,7 @@ impl Page {
             client_id: StoredValue::new(session.client_id.clone()),
             abort: StoredValue::new(None),
             pressed_at: StoredValue::new(0.0),
+            sent: StoredValue::new((0, 0)),
             awake: RwSignal::new(false),
             status: RwSignal::new(String::new()),
             alert: RwSignal::new(String::new()),
@@ -101,7 +106,7 @@ impl Page {
 
     /// The last result of a file makes room for another choice.
     pub fn forget(self, kind: Kind) {
-        self.transfers.update(|transfers| transfers.forget(kind.file_type));
+        self.change(|transfers| transfers.forget(kind.file_type));
     }
 
     /// Runs once, in the browser, when the page has come alive.
@@ -113,34 +118,85 @@ impl Page {
             }
         }
         // A file that misses the card must not replace the page.
-        let _ = window_event_listener(ev::dragover, |event| event.prevent_default());
-        let _ = window_event_listener(ev::drop, |event| event.prevent_default());
+        for event in ["dragover", "drop"] {
+            let _ = window_event_listener_untyped(event, |event| event.prevent_default());
+        }
+        for event in ["online", "offline"] {
+            let _ = window_event_listener_untyped(event, move |_| self.look_at_network());
+        }
+        self.look_at_network();
         self.feed.watch(&self.client_id.get_value(), move |message| self.fold(message));
+    }
+
+    fn look_at_network(self) {
+        let offline = !window().navigator().on_line();
+        self.change(|transfers| transfers.set_offline(offline));
+        if offline && self.asks(Transfers::is_sending) {
+            // A connection without a network may stay silent for minutes; an answer may still come by itself.
+            self.abort_after(Duration::ZERO, Abort::Offline);
+        }
     }
 
     fn fold(self, message: FileMessage) {
         self.change(|transfers| {
             transfers.fold(message);
         });
-        let cancelled = |transfers: &Transfers| !transfers.is_running() && transfers.was_cancelled();
-        if self.transfers.with_untracked(cancelled) {
-            self.abort_after(FAREWELL);
+        if self.asks(Transfers::is_in_vain) {
+            self.abort_after(FAREWELL, Abort::Unwanted);
+        }
+    }
+
+    /// Only while the socket tells nothing: its counts are the ones that matter.
+    fn leave(self) {
+        let is_silent = self.since_press() > f64::from(SILENCE_MS) && self.asks(Transfers::is_unheard);
+        if is_silent || !untrack(|| self.feed.is_connected()) {
+            let (sent, whole) = self.sent.get_value();
+            self.change(|transfers| transfers.leave(sent, whole));
         }
     }
 
     /// Changes the rows and says aloud what is worth it.
     fn change(self, change: impl FnOnce(&mut Transfers)) {
+        let mut change = Some(change);
+        self.change_by(&mut |transfers| {
+            if let Some(change) = change.take() {
+                change(transfers);
+            }
+        });
+    }
+
+    /// Compiled once and not for every change.
+    fn change_by(self, change: &mut dyn FnMut(&mut Transfers)) {
         let before = self.transfers.get_untracked();
         self.transfers.update(change);
-        for file_type in FileType::ALL {
+        self.speak(&before);
+    }
+
+    /// Compiled once and not for every question.
+    fn asks(self, question: fn(&Transfers) -> bool) -> bool {
+        self.transfers.with_untracked(question)
+    }
+
+    fn speak(self, before: &Transfers) {
+        let mut lost = None;
+        for place in self.places {
+            let file_type = place.kind.file_type;
             let after = |transfers: &Transfers| {
-                announcement(file_type, before.row(file_type), transfers.row(file_type))
+                let row = transfers.row(file_type);
+                (announcement(file_type, before.row(file_type), row), row.is_some_and(Row::is_lost))
             };
             match self.transfers.with_untracked(after) {
-                Some(Spoken::Status(text)) => self.status.set(text),
-                Some(Spoken::Alert(text)) => self.alert.set(text),
-                None => {}
+                (Some(Spoken::Status(text)), _) => self.status.set(text),
+                (Some(Spoken::Alert(text)), is_lost) => {
+                    self.alert.set(text);
+                    lost = lost.or(is_lost.then_some(place));
+                }
+                (None, _) => {}
             }
+        }
+        if let Some(place) = lost {
+            // The view follows first: until then the button is not there to have the focus.
+            set_timeout(move || place.focus_retry(), Duration::ZERO);
         }
     }
 
@@ -156,12 +212,15 @@ impl Page {
         self.with_row(place.kind, |row| row.is_some_and(Row::is_stored))
     }
 
+    fn since_press(self) -> f64 {
+        js_sys::Date::now() - self.pressed_at.get_value()
+    }
+
     /// The one button: Upload, Cancel, or room for more.
     fn press(self) {
-        let since = js_sys::Date::now() - self.pressed_at.get_value();
-        let (running, stored) =
-            self.transfers.with_untracked(|transfers| (transfers.is_running(), transfers.stored() > 0));
-        if running {
+        let since = self.since_press();
+        let stored = self.asks(|transfers| transfers.stored() > 0);
+        if self.asks(Transfers::is_running) {
             if since > DOUBLE_CLICK_MS {
                 self.cancel();
             }
@@ -174,7 +233,7 @@ impl Page {
 
     /// Sends what is pending.
     pub fn start(self) {
-        if self.transfers.with_untracked(Transfers::is_running) {
+        if self.asks(Transfers::is_running) {
             return;
         }
         let files = self.pending();
@@ -187,14 +246,23 @@ impl Page {
         let sizes = files.iter().map(|chosen| (chosen.file_type, bytes_of(&chosen.file)));
         let sizes: Vec<_> = sizes.collect();
         self.change(|transfers| transfers.begin(&sizes));
+        self.sent.set_value((0, 0));
+        set_timeout(move || self.leave(), Duration::from_millis(u64::from(SILENCE_MS) + 100));
         let (abort, aborted) = oneshot::channel();
         self.abort.set_value(Some(abort));
         let client_id = self.client_id.get_value();
         spawn_local(async move {
-            match send::post(&files, &client_id, aborted).await {
+            let on_sent = move |sent, whole| {
+                self.sent.set_value((sent, whole));
+                self.leave();
+            };
+            let end = send::post(&files, &client_id, aborted, on_sent).await;
+            if end == PostEnd::Lost {
                 // The socket may still tell how it really ended.
-                PostEnd::Lost => set_timeout(move || self.settle(press, PostEnd::Lost), PATIENCE),
-                end => self.settle(press, end),
+                self.change_of(press, Transfers::break_off);
+                set_timeout(move || self.settle(press, PostEnd::Lost), PATIENCE);
+            } else {
+                self.settle(press, end);
             }
         });
     }
@@ -209,36 +277,44 @@ impl Page {
         self.places[0].focus();
     }
 
-    /// The end of the POST, unless another one has begun since.
     fn settle(self, press: f64, end: PostEnd) {
+        self.change_of(press, |transfers| transfers.settle(end));
+    }
+
+    /// What became of a POST, unless another one has begun since.
+    fn change_of(self, press: f64, change: impl FnOnce(&mut Transfers)) {
         if self.pressed_at.get_value().total_cmp(&press).is_eq() {
-            self.change(|transfers| transfers.settle(end));
+            self.change(change);
         }
     }
 
     /// Tells the server; the request is dropped only when it has confirmed, or not in time.
     fn cancel(self) {
-        if self.transfers.with_untracked(Transfers::is_cancelling) {
+        if self.asks(Transfers::is_cancelling) {
             return;
         }
-        self.transfers.update(Transfers::cancel);
+        self.change(Transfers::cancel);
         match self.transfers.with_untracked(|transfers| transfers.upload_id().map(str::to_owned)) {
             Some(upload_id) => {
                 if !self.feed.cancel(&upload_id) {
                     send::delete(&upload_id);
                 }
-                self.abort_after(PATIENCE);
+                self.abort_after(PATIENCE, Abort::Unwanted);
             }
-            None => self.abort_after(Duration::ZERO),
+            None => self.abort_after(Duration::ZERO, Abort::Unwanted),
         }
     }
 
     /// Whoever calls first sets the time; the sender is this upload's, so no later one is hit.
-    fn abort_after(self, time: Duration) {
+    fn abort_after(self, time: Duration, why: Abort) {
+        let press = self.pressed_at.get_value();
         if let Some(abort) = self.abort.try_update_value(Option::take).flatten() {
             set_timeout(
                 move || {
-                    let _ = abort.send(());
+                    // A POST that is dead already has nobody left to say so.
+                    if abort.send(why).is_err() {
+                        self.settle(press, why.into());
+                    }
                 },
                 time,
             );
@@ -260,9 +336,9 @@ impl Page {
         self.places.iter().any(waits)
     }
 
-    /// Running, and nobody tells how far.
-    fn is_blind(self) -> bool {
-        self.transfers.with(Transfers::is_running) && !self.feed.is_connected()
+    fn note(self) -> String {
+        let connected = self.feed.is_connected();
+        self.transfers.with(|transfers| note(transfers, connected))
     }
 
     fn about_all<T: 'static>(self, read: fn(&Transfers) -> T) -> Live<T> {
@@ -276,7 +352,8 @@ pub fn App(session: Session) -> impl IntoView {
     let page = Page::new(&session);
     let label: Live<String> = Box::new(move || page.transfers.with(|all| button(all, page.is_waiting())));
     let awake: Live<bool> = Box::new(move || page.awake.get());
-    let not_blind: Live<bool> = Box::new(move || !page.is_blind());
+    let (note, no_note): (Live<String>, Live<bool>) =
+        (Box::new(move || page.note()), Box::new(move || page.note().is_empty()));
     let status: Live<String> = Box::new(move || page.status.get());
     let alert: Live<String> = Box::new(move || page.alert.get());
     Effect::new(move |_| page.wake());
@@ -314,8 +391,8 @@ pub fn App(session: Session) -> impl IntoView {
                     </button>
                     <p class="summary">{page.about_all(summary)}</p>
                 </div>
-                <p class="note" hidden=not_blind>
-                    "Live progress is not available. The upload is still running."
+                <p class="note" hidden=no_note>
+                    {note}
                 </p>
             </form>
             <p class="unseen" role="status">{status}</p>

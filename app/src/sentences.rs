@@ -75,7 +75,9 @@ impl Kind {
     #[must_use]
     pub fn refuse(self, name: &str, bytes: u64) -> Option<Refusal> {
         let noun = self.noun();
-        if let Some(advice) = self.wrong_extension(name) {
+        let extension = extension(name);
+        let name = shown(name);
+        if let Some(advice) = self.wrong_extension(&name, extension) {
             let article = if self.file_type == FileType::DocsFile {
                 "a PDF or DOCX".to_owned()
             } else {
@@ -98,8 +100,8 @@ impl Kind {
     }
 
     /// A name without an extension is fine: the server looks at the bytes.
-    fn wrong_extension(self, name: &str) -> Option<String> {
-        let extension = extension(name)?;
+    fn wrong_extension(self, name: &str, extension: Option<String>) -> Option<String> {
+        let extension = extension?;
         if self.accept().split(',').any(|known| known[1..] == extension) {
             return None;
         }
@@ -171,26 +173,51 @@ pub fn advice(code: &str, outcome: Option<Outcome>, reference: &str) -> String {
         | "storage_timeout" => "Try again in a minute.",
         "type_mismatch" | "wrong_field_type" | "macros" | "empty_file" | "too_large" | "size_exceeded"
         | "too_many_pixels" => "Choose another file.",
-        CONNECTION_LOST => "Check your connection and try again.",
+        CONNECTION_LOST | CLIENT_GONE => "Check your connection and try again.",
         _ => "Try again.",
     };
     format!("{stored}{fix}").trim_end().to_owned()
 }
 
+/// The server's code for a client whose connection ended.
+pub const CLIENT_GONE: &str = "client_gone";
 /// The page's own code: the POST died and nobody said how it ended.
 pub const CONNECTION_LOST: &str = "connection_lost";
 /// The page's own code: cancelled, but the server did not confirm it in time.
 pub const UNCONFIRMED: &str = "unconfirmed";
 
+/// Said of a file that another one's failure kept from coming.
+pub const MISSED: &str = "Another file failed before this one came.";
+
 /// A sentence for a code that came without one.
 #[must_use]
 pub fn sentence(code: &str) -> &'static str {
     match code {
-        CONNECTION_LOST => "The connection broke before the server confirmed the upload.",
         UNCONFIRMED => "Stopped. The server did not say what it had stored by then.",
         "cancelled" => "Cancelled.",
         _ => "The upload failed.",
     }
+}
+
+/// What a broken connection is called; without a network that is all there is to say.
+#[must_use]
+pub fn broken(code: Option<&str>, offline: bool) -> &'static str {
+    match code {
+        _ if offline => "You are offline.",
+        Some(CLIENT_GONE) => "The connection broke before everything was sent.",
+        _ => "The connection broke before the server confirmed the upload.",
+    }
+}
+
+/// A file's name as text that cannot reorder or break the line it stands in: what would do so is
+/// shown as a replacement character.
+#[must_use]
+pub fn shown(name: &str) -> String {
+    let disturbs = |letter: char| {
+        matches!(letter, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            || letter.is_control()
+    };
+    name.chars().map(|letter| if disturbs(letter) { '\u{fffd}' } else { letter }).collect()
 }
 
 /// One file of the answer in words, for the page without JavaScript: what, then the rest.
@@ -343,6 +370,14 @@ mod tests {
         assert_eq!(refused(Kind { svg: true, ..IMAGE }, "a.svg"), None);
         assert!(DOCUMENT.refuse("a.doc", 10).expect("old word").advice.contains("Save it as DOCX"));
         assert_eq!(DOCUMENT.refuse("a.pdf", 0).expect("empty").sentence, "The document is empty.");
+    }
+
+    #[test]
+    fn a_name_cannot_reorder_the_line_it_stands_in() {
+        assert_eq!(shown("a\u{202e}fdp.exe\r\n"), "a\u{fffd}fdp.exe\u{fffd}\u{fffd}");
+        assert_eq!(shown("<b>\u{e9}\u{5d0}.pdf"), "<b>\u{e9}\u{5d0}.pdf");
+        let advice = DOCUMENT.refuse("a\u{202e}fdp.exe", 10).expect("a program").advice;
+        assert_eq!(advice, "\u{201c}a\u{fffd}fdp.exe\u{201d} is named .exe.");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A message is a whole state and carries `seq`, so order, repeats and losses do not matter: the
 //! highest wins, and nothing follows a terminal one.
 
-use crate::sentences::{CONNECTION_LOST, UNCONFIRMED, sentence};
+use crate::sentences::{CLIENT_GONE, CONNECTION_LOST, MISSED, UNCONFIRMED, broken, sentence};
 use crate::wire::{FileMessage, FileOutcome, FileType, Outcome, PartState, Problem, Status, UploadAnswer};
 
 /// The files of the upload under way, and of the last one.
@@ -13,6 +13,10 @@ pub struct Transfers {
     /// Uploads of this client id that are not ours to show: a reconnect tells of them again.
     past: Vec<String>,
     cancelling: bool,
+    /// The POST died without an answer.
+    broken: bool,
+    /// The browser says that it has no network.
+    offline: bool,
     rows: [Option<Row>; 2],
 }
 
@@ -25,6 +29,8 @@ pub struct Row {
     pub message: Option<FileMessage>,
     /// What the answer of the POST said.
     pub outcome: Option<FileOutcome>,
+    /// Bytes that left the browser, while nobody tells how far the server is.
+    pub left: Option<u64>,
     /// The last quarter worth announcing: 0, 25, 50 or 75.
     pub milestone: u8,
     milestone_ms: u64,
@@ -49,6 +55,7 @@ impl Transfers {
     pub fn begin(&mut self, files: &[(FileType, u64)]) {
         self.past.extend(self.upload_id.take());
         self.cancelling = false;
+        self.broken = false;
         for &(file_type, size) in files {
             self.rows[index(file_type)] = Some(Row::new(size));
         }
@@ -62,10 +69,12 @@ impl Transfers {
         let Some(row) = &mut self.rows[index(message.file_type)] else {
             return false;
         };
-        if row.seq() >= Some(message.seq) || row.is_over() {
+        let is_open = !row.is_over() || (row.is_guess() && message.status != Status::Buffering);
+        if row.seq() >= Some(message.seq) || !is_open {
             return false;
         }
         row.take(message);
+        self.word_breaks();
         self.cancelling &= self.is_running();
         true
     }
@@ -75,13 +84,50 @@ impl Transfers {
         if self.past.iter().any(|past| past == upload_id) {
             return false;
         }
-        let ours = self.upload_id.is_none() && self.is_running();
+        let waits = |row: &Row| !row.is_over() || row.is_guess();
+        let ours = self.upload_id.is_none() && self.rows.iter().flatten().any(waits);
         if ours {
             self.upload_id = Some(upload_id.to_owned());
         } else {
             self.past.push(upload_id.to_owned());
         }
         ours
+    }
+
+    /// Takes in how much of the form has left the browser, and of how much; shared out in the form's
+    /// order, with all that is no file counted as sent first.
+    pub fn leave(&mut self, sent: u64, whole: u64) {
+        let files: u64 = self.rows.iter().flatten().filter(|row| !row.is_over()).map(|row| row.size).sum();
+        let mut left = sent.saturating_sub(whole.saturating_sub(files));
+        for row in self.rows.iter_mut().flatten().filter(|row| !row.is_over()) {
+            let share = left.min(row.size);
+            row.left = Some(share);
+            left -= share;
+        }
+    }
+
+    /// The POST died without an answer. The socket may still tell how it ended; without a network
+    /// nothing can.
+    pub fn break_off(&mut self) {
+        self.broken = true;
+        self.set_offline(self.offline);
+    }
+
+    /// Takes in what the browser says of its network, for the words of what broke.
+    pub fn set_offline(&mut self, offline: bool) {
+        self.offline = offline;
+        if self.is_broken() && offline {
+            self.settle(PostEnd::Lost);
+        }
+        self.word_breaks();
+    }
+
+    fn word_breaks(&mut self) {
+        for row in self.rows.iter_mut().flatten().filter(|row| row.is_lost()) {
+            if let Some(state) = &mut row.message {
+                broken(state.code.as_deref(), self.offline).clone_into(&mut state.message);
+            }
+        }
     }
 
     /// Takes in the end of the POST. A row whose terminal message came first keeps it.
@@ -103,7 +149,7 @@ impl Transfers {
             }
             // What the server has whole it goes on storing, and goes on telling of.
             PostEnd::Lost => {
-                self.fail_rest(CONNECTION_LOST, sentence(CONNECTION_LOST), |row| {
+                self.fail_rest(CONNECTION_LOST, broken(None, self.offline), |row| {
                     row.status() != Some(Status::Processing)
                 });
             }
@@ -136,7 +182,12 @@ impl Transfers {
                 Outcome::Stored => row.complete(file_type.unwrap_or(FileType::DocsFile)),
                 _ => {
                     let code = outcome.code.clone().unwrap_or_default();
-                    let text = detail.map_or_else(|| sentence(&code), String::as_str);
+                    let text = match detail {
+                        // The code is that of the file which is to blame.
+                        _ if outcome.outcome == Outcome::NotReceived => MISSED,
+                        Some(detail) => detail,
+                        None => sentence(&code),
+                    };
                     row.fail(file_type.unwrap_or(FileType::DocsFile), &code, text);
                 }
             }
@@ -193,10 +244,29 @@ impl Transfers {
         self.rows.iter().flatten().filter(|row| row.is_stored()).count()
     }
 
-    /// Whether a file ended by a cancel.
+    /// Whether files run on although their POST is dead.
     #[must_use]
-    pub fn was_cancelled(&self) -> bool {
-        self.rows.iter().flatten().any(|row| row.code() == Some("cancelled"))
+    pub fn is_broken(&self) -> bool {
+        self.broken && self.is_running()
+    }
+
+    /// Whether only the browser's own count is known of a file.
+    #[must_use]
+    pub fn is_blind(&self) -> bool {
+        self.rows.iter().flatten().any(|row| row.left.is_some())
+    }
+
+    /// Whether the server has said nothing yet of what runs.
+    #[must_use]
+    pub fn is_unheard(&self) -> bool {
+        self.rows.iter().flatten().all(|row| row.is_over() || row.message.is_none())
+    }
+
+    /// Whether every file has ended, and one of this upload's not well: the rest of its POST is in vain.
+    #[must_use]
+    pub fn is_in_vain(&self) -> bool {
+        let failed = |row: &Row| row.code().is_some() && row.upload_id() == self.upload_id();
+        !self.is_running() && self.rows.iter().flatten().any(failed)
     }
 
     /// Whether the server has every byte and goes on without this page.
@@ -204,6 +274,15 @@ impl Transfers {
     pub fn is_received(&self) -> bool {
         let has_all = |row: &Row| row.is_over() || row.status() == Some(Status::Processing);
         self.is_running() && self.rows.iter().flatten().all(has_all)
+    }
+
+    /// Whether bytes still have to leave the browser, as far as anybody knows.
+    #[must_use]
+    pub fn is_sending(&self) -> bool {
+        let sends = |row: &Row| {
+            !row.is_over() && row.status() != Some(Status::Processing) && row.left != Some(row.size)
+        };
+        self.rows.iter().flatten().any(sends)
     }
 
     /// Percent of all files together, and at most 99 until every one is stored.
@@ -219,7 +298,7 @@ impl Transfers {
 
 impl Row {
     const fn new(size: u64) -> Self {
-        Self { size, message: None, outcome: None, milestone: 0, milestone_ms: 0 }
+        Self { size, message: None, outcome: None, left: None, milestone: 0, milestone_ms: 0 }
     }
 
     fn take(&mut self, message: FileMessage) {
@@ -231,6 +310,7 @@ impl Row {
             self.milestone_ms = message.at_ms;
         }
         self.message = Some(message);
+        self.left = None;
     }
 
     /// What the socket would have said last: everything is in the store.
@@ -284,6 +364,7 @@ impl Row {
         });
         state.active.clear();
         state.waiting = None;
+        self.left = None;
         state
     }
 
@@ -301,15 +382,32 @@ impl Row {
         self.status().is_some_and(Status::is_terminal)
     }
 
+    /// Ended because the connection did.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        matches!(self.code(), Some(CONNECTION_LOST | CLIENT_GONE))
+    }
+
+    /// Ended by the page, for want of a word from the server.
+    fn is_guess(&self) -> bool {
+        matches!(self.code(), Some(CONNECTION_LOST | UNCONFIRMED))
+    }
+
     #[must_use]
     pub fn is_stored(&self) -> bool {
         self.status() == Some(Status::Completed)
     }
 
-    /// What the answer of the POST said became of it.
+    /// What became of it, as the answer of the POST said; without one, of a file that the server ended
+    /// before it came, that it did not come.
     #[must_use]
     pub fn told(&self) -> Option<Outcome> {
-        self.outcome.as_ref().map(|outcome| outcome.outcome)
+        let told = self.outcome.as_ref().map(|outcome| outcome.outcome);
+        told.or_else(|| {
+            let state = self.message.as_ref()?;
+            let missed = state.seq > 0 && state.received == 0 && !self.is_guess();
+            (missed && state.status == Status::Error).then_some(Outcome::NotReceived)
+        })
     }
 
     /// Id of the upload whose message this is.

@@ -1,7 +1,7 @@
 //! Folding: any order, repeats, losses; which upload is ours; how a POST ends.
 
 use super::*;
-use crate::captions::{Look, Spoken, announcement, caption, look, value_text};
+use crate::captions::{Look, Spoken, announcement, caption, look, note, title, value_text};
 use crate::wire::{ActivePart, Waiting};
 
 const TOTAL: u64 = 24_100_000;
@@ -226,6 +226,138 @@ fn a_broken_post_fails_what_was_still_coming_and_waits_for_the_rest() {
 }
 
 #[test]
+fn the_server_has_the_last_word_on_what_broke() {
+    let mut transfers = begun();
+    transfers.fold(message(5));
+    transfers.break_off();
+    assert!(transfers.is_broken(), "the socket may still tell");
+    transfers.settle(PostEnd::Lost);
+    assert!(!transfers.is_broken());
+    assert!(!transfers.fold(message(6)), "not stored yet is no news");
+    assert!(transfers.fold(failed(7, "client_gone")));
+    let row = transfers.row(DOCUMENT).unwrap();
+    assert!(row.is_lost());
+    assert_eq!(caption(row).headline, "The connection broke before everything was sent.");
+    assert_eq!(caption(row).detail, "Nothing was stored. Check your connection and try again.");
+    assert!(!transfers.fold(completed(8)), "that was the last word");
+
+    let mut transfers = begun();
+    transfers.settle(PostEnd::Lost);
+    assert!(transfers.fold(completed(9)), "the first that is heard of this upload");
+    assert_eq!(look(transfers.row(DOCUMENT).unwrap()), Look::Stored);
+}
+
+#[test]
+fn without_a_network_a_break_is_the_end_and_is_called_so() {
+    let words = |transfers: &Transfers| caption(transfers.row(DOCUMENT).unwrap()).headline;
+    let mut transfers = begun();
+    transfers.fold(message(5));
+    transfers.set_offline(true);
+    assert!(transfers.is_running(), "a browser without a network may reach a server all the same");
+    let before = transfers.row(DOCUMENT).cloned();
+    transfers.break_off();
+    assert!(!transfers.is_running());
+    let said = announcement(DOCUMENT, before.as_ref(), transfers.row(DOCUMENT));
+    let alert = "You are offline. Check your connection and try again.";
+    assert_eq!(said, Some(Spoken::Alert(alert.to_owned())));
+    transfers.set_offline(false);
+    assert_eq!(words(&transfers), "The connection broke before the server confirmed the upload.");
+
+    let mut transfers = begun();
+    transfers.break_off();
+    assert!(transfers.is_running());
+    transfers.set_offline(true);
+    assert_eq!(words(&transfers), "You are offline.");
+
+    let mut transfers = begun();
+    transfers.set_offline(true);
+    transfers.fold(failed(5, "client_gone"));
+    assert_eq!(words(&transfers), "You are offline.");
+}
+
+#[test]
+fn what_left_the_browser_is_never_called_stored() {
+    let mut transfers = Transfers::default();
+    transfers.begin(&[(DOCUMENT, TOTAL), (FileType::MsaImgs, 1_000)]);
+    assert!(transfers.is_unheard());
+    transfers.fold(message(3));
+    assert!(!transfers.is_unheard());
+    let left = |transfers: &Transfers| FileType::ALL.map(|one| transfers.row(one).unwrap().left);
+    // 300 bytes of the form are no file.
+    let whole = TOTAL + 1_300;
+    transfers.leave(200, whole);
+    assert_eq!(left(&transfers), [Some(0), Some(0)]);
+    transfers.leave(12_050_300, whole);
+    assert!(transfers.is_sending());
+    assert_eq!(left(&transfers), [Some(12_050_000), Some(0)]);
+    let row = transfers.row(DOCUMENT).unwrap();
+    assert_eq!(caption(row).headline, "50 % sent from this browser");
+    assert_eq!(caption(row).detail, "12.0 of 24.1 MB, not yet confirmed by the server");
+    assert_eq!(value_text(row), "50 percent sent from this browser");
+    assert_eq!(title(&transfers), "Sending \u{2013} Upload");
+    transfers.leave(whole, whole);
+    assert_eq!(left(&transfers), [Some(TOTAL), Some(1_000)]);
+    assert!(!transfers.is_sending());
+    let row = transfers.row(DOCUMENT).unwrap();
+    assert_eq!(caption(row).headline, "Everything is sent from this browser");
+    assert!(!transfers.is_received(), "nobody said so");
+    assert!(note(&transfers, false).starts_with("Live progress is not available."));
+    assert!(note(&transfers, true).starts_with("Live progress"), "a socket that tells nothing is none");
+
+    transfers.fold(message(60));
+    assert_eq!(left(&transfers), [None, Some(1_000)], "what the server says is better");
+    transfers.leave(whole, whole);
+    transfers.fold(completed(61));
+    transfers.leave(whole, whole);
+    assert_eq!(left(&transfers), [None, Some(1_000)], "what is over does not move");
+    transfers.fold(FileMessage { file_type: FileType::MsaImgs, ..message(1) });
+    assert_eq!(note(&transfers, true), "");
+}
+
+#[test]
+fn a_post_is_in_vain_when_every_file_has_ended_and_one_not_well() {
+    let file_type = FileType::MsaImgs;
+    let mut transfers = Transfers::default();
+    transfers.begin(&[(DOCUMENT, TOTAL), (file_type, 10)]);
+    transfers.fold(failed(5, "type_mismatch"));
+    assert!(!transfers.is_in_vain(), "the image is still to be told of");
+    transfers.fold(FileMessage { file_type, ..failed(5, "type_mismatch") });
+    assert!(transfers.is_in_vain());
+
+    let mut transfers = Transfers::default();
+    transfers.begin(&[(DOCUMENT, TOTAL)]);
+    transfers.fold(failed(5, "type_mismatch"));
+    transfers.begin(&[(file_type, 10)]);
+    transfers.fold(FileMessage { upload_id: "second".to_owned(), file_type, ..completed(5) });
+    assert!(!transfers.is_in_vain(), "the answer has the key; the other file is of another upload");
+}
+
+#[test]
+fn a_file_that_did_not_come_is_not_to_blame() {
+    let mut transfers = begun();
+    let text = "Another file failed before this one came. Nothing of it was stored. Try again.";
+    let missed = FileMessage { received: 0, message: text.to_owned(), ..failed(5, "type_mismatch") };
+    transfers.fold(missed);
+    let words = caption(transfers.row(DOCUMENT).unwrap());
+    assert_eq!(words.headline, MISSED);
+    assert_eq!(words.detail, "Nothing was stored. Try again.");
+
+    let mut transfers = begun();
+    let files = vec![outcome(Outcome::NotReceived, Some("type_mismatch"))];
+    transfers.settle(problem("type_mismatch", files));
+    assert_eq!(caption(transfers.row(DOCUMENT).unwrap()), words, "the answer says the same");
+
+    let mut transfers = begun();
+    let text = "The document contains macros. Save it without them.";
+    transfers.fold(FileMessage { message: text.to_owned(), ..failed(5, "macros") });
+    let words = caption(transfers.row(DOCUMENT).unwrap());
+    assert_eq!(
+        (words.headline.as_str(), words.detail.as_str()),
+        (text, "Nothing was stored. Choose another file.")
+    );
+}
+
+#[test]
 fn cancelling_lasts_until_every_file_has_ended() {
     let mut transfers = begun();
     transfers.fold(message(5));
@@ -280,10 +412,10 @@ fn whoever_has_sent_everything_may_leave() {
     let mut transfers = Transfers::default();
     transfers.begin(&[(DOCUMENT, TOTAL), (FileType::MsaImgs, 10)]);
     transfers.fold(FileMessage { status: Status::Processing, ..message(5) });
-    assert!(!transfers.is_received(), "the image is still coming");
+    assert!(!transfers.is_received() && transfers.is_sending(), "the image is still coming");
     let file_type = FileType::MsaImgs;
     transfers.fold(FileMessage { status: Status::Processing, file_type, ..message(5) });
-    assert!(transfers.is_received());
+    assert!(transfers.is_received() && !transfers.is_sending());
     transfers.fold(completed(6));
     assert!(transfers.is_received());
     transfers.fold(FileMessage { file_type, ..completed(6) });

@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { chromium } from 'playwright-core';
 
 /** Where the server under test listens. */
@@ -12,6 +13,39 @@ export function launch() {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: ['--no-sandbox', '--disable-dev-shm-usage'],
+  });
+}
+
+let answers;
+
+/** Tells the test that runs this script how far it is, and waits until it says go. */
+export async function step(word) {
+  answers ??= createInterface({ input: process.stdin });
+  const told = new Promise((resolve) => answers.once('line', resolve));
+  console.log(word);
+  await told;
+}
+
+/** A script's work, with a browser and files of its own; pages that it opens must not have thrown. */
+export async function drive(work) {
+  const browser = await launch();
+  const files = new Files();
+  try {
+    await work(browser, files);
+    const errors = browser.contexts().flatMap((context) => context.pages()).flatMap((page) => page.errors ?? []);
+    if (errors.length > 0) throw new Error(`the page threw: ${errors}`);
+  } finally {
+    answers?.close();
+    files.end();
+    await browser.close();
+  }
+}
+
+/** Limits what the page sends from now on, in bytes a second; -1: no more. */
+export async function throttle(page, uploadThroughput) {
+  page.devtools ??= await page.context().newCDPSession(page);
+  await page.devtools.send('Network.emulateNetworkConditions', {
+    offline: false, latency: 0, downloadThroughput: -1, uploadThroughput,
   });
 }
 
@@ -97,6 +131,21 @@ export function card(page, type) {
 /** The page's one button. */
 export function button(page) {
   return page.locator('form .primary');
+}
+
+/** The line of a card's bars that says how far it is, or how it ended; with a text, once it says that. */
+export function headline(page, type, text = '') {
+  return card(page, type).locator('.bars .headline', { hasText: text });
+}
+
+/** Resolves when an alert says this, for whoever cannot see the page. */
+export function alerted(page, text) {
+  return page.locator('[role=alert]', { hasText: text }).waitFor({ state: 'attached' });
+}
+
+/** Resolves when the focus is on the card's button to try again. */
+export function retryFocused(page, field) {
+  return page.waitForFunction((id) => document.activeElement?.id === id, `${field}-retry`);
 }
 
 /** Resolves when the card says so. */

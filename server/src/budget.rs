@@ -37,8 +37,9 @@ struct Shared {
     windows: Arc<Semaphore>,
     /// Allocated and not in use, the latest last: it is still in the processor's cache.
     pool: Mutex<Vec<Box<[u8]>>>,
-    /// Slabs in the pool and outside.
+    /// Slabs in the pool and outside, and the most that there ever were.
     allocated: AtomicUsize,
+    most_allocated: AtomicUsize,
     accounts: Mutex<Vec<Weak<Account>>>,
     next_look: Mutex<Instant>,
     given_up: AtomicU64,
@@ -84,6 +85,7 @@ impl Budget {
             slabs,
             pool: Mutex::default(),
             allocated: AtomicUsize::new(0),
+            most_allocated: AtomicUsize::new(0),
             accounts: Mutex::default(),
             next_look: Mutex::new(Instant::now()),
             given_up: AtomicU64::new(0),
@@ -102,6 +104,12 @@ impl Budget {
     #[must_use]
     pub fn allocated(&self) -> usize {
         self.shared.allocated.load(Ordering::Relaxed) * SLAB
+    }
+
+    /// The most of it that there ever was, in bytes.
+    #[must_use]
+    pub fn most_allocated(&self) -> usize {
+        self.shared.most_allocated.load(Ordering::Relaxed) * SLAB
     }
 
     /// How often an upload gave up its replay copies for want of memory, since the start.
@@ -243,7 +251,8 @@ impl Account {
         self.taken.fetch_add(1, Ordering::Relaxed);
         let free = lock(&self.budget.pool).pop();
         let allocate = || {
-            self.budget.allocated.fetch_add(1, Ordering::Relaxed);
+            let before = self.budget.allocated.fetch_add(1, Ordering::Relaxed);
+            self.budget.most_allocated.fetch_max(before + 1, Ordering::Relaxed);
             vec![0; SLAB].into()
         };
         Slab { buffer: free.unwrap_or_else(allocate), len: 0, permit }

@@ -19,6 +19,7 @@ pub enum Failure {
     ReadTimeout,
     ClientIdInvalid,
     ClientIdMissing,
+    HostInvalid,
     MethodNotAllowed,
     UpgradeRequired,
     NotFound,
@@ -93,6 +94,7 @@ impl Failure {
                 "The client id must be 1 to 128 letters, digits, '-' or '_'.",
             ),
             Self::ClientIdMissing => (400, "client_id_invalid", false, "Give a client_id."),
+            Self::HostInvalid => (400, "host_invalid", false, "The request must name one host."),
             Self::MethodNotAllowed => {
                 (405, "method_not_allowed", false, "This address does not take that method.")
             }

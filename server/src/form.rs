@@ -1,9 +1,11 @@
 //! A multipart form becomes files: field, name and bytes, one after the other, as they arrive.
 //!
-//! [`scanner`] takes the body apart, [`head`] reads what a part says of itself, [`body`] keeps the clocks.
+//! [`scanner`] takes the body apart, [`head`] reads what a part says of itself ([`parameters`] how), [`body`] keeps
+//! the clocks.
 
 mod body;
 mod head;
+mod parameters;
 mod scanner;
 
 use std::sync::Arc;
@@ -11,7 +13,6 @@ use std::sync::atomic::AtomicBool;
 
 use app::wire::FileType;
 use bytes::Bytes;
-use mime::Mime;
 
 use crate::error::Failure;
 use crate::kind;
@@ -19,6 +20,7 @@ use crate::peer::Patience;
 use body::Reader;
 pub use body::{BodyStream, RequestBody};
 use head::PartHead;
+use parameters::Parameters;
 use scanner::{Found, Scanner};
 
 /// Text fields of a form, names and values together, in bytes. They are ignored, so this is generous.
@@ -170,11 +172,13 @@ impl Form {
 /// Takes the boundary out of a Content-Type.
 fn boundary(content_type: Option<&str>) -> Result<String, Failure> {
     let content_type = content_type.ok_or(Failure::NotMultipart)?;
-    let media: Mime = content_type.parse().map_err(|_| not_a_form(content_type))?;
-    if media.type_() != mime::MULTIPART || media.subtype() != mime::FORM_DATA {
+    // A form's type is known even where its parameters cannot be read.
+    let essence = content_type.split(';').next().unwrap_or_default().trim();
+    if !essence.eq_ignore_ascii_case("multipart/form-data") {
         return Err(Failure::NotMultipart);
     }
-    let boundary = media.get_param(mime::BOUNDARY).ok_or(Failure::BadBoundary)?.as_str().to_owned();
+    let parameters = Parameters::parse(content_type).ok_or(Failure::BadBoundary)?;
+    let boundary = parameters.get("boundary").ok_or(Failure::BadBoundary)?;
     let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
     if boundary.is_empty()
         || boundary.len() > MAX_BOUNDARY
@@ -183,15 +187,5 @@ fn boundary(content_type: Option<&str>) -> Result<String, Failure> {
     {
         return Err(Failure::BadBoundary);
     }
-    Ok(boundary)
-}
-
-/// A form's type is known even where its parameters cannot be read.
-fn not_a_form(content_type: &str) -> Failure {
-    let essence = content_type.split(';').next().unwrap_or_default().trim();
-    if essence.eq_ignore_ascii_case("multipart/form-data") {
-        Failure::BadBoundary
-    } else {
-        Failure::NotMultipart
-    }
+    Ok(boundary.to_owned())
 }

@@ -147,7 +147,8 @@ impl Inspector {
     /// `file_name` as the browser gave it; only its extension is of interest.
     #[must_use]
     pub fn new(file_type: FileType, file_name: Option<&str>, allow_svg: bool) -> Self {
-        let named = file_name.and_then(MediaType::named);
+        // As people see it: letters that are not shown do not hide an extension.
+        let named = file_name.map(names::shown).as_deref().and_then(MediaType::named);
         let verdict = Verdict::Open { head: Vec::with_capacity(FIRST_LOOK), look_at: FIRST_LOOK };
         Self { file_type, named, allow_svg, verdict }
     }

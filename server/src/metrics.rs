@@ -46,6 +46,11 @@ impl Metrics {
         let budget = self.uploads.budget();
         gauge("buffer_bytes", "Bytes of the buffer memory in use", count(budget.used()));
         gauge("buffer_allocated_bytes", "Bytes allocated for it, in use or not", count(budget.allocated()));
+        gauge(
+            "buffer_most_allocated_bytes",
+            "The most that was ever allocated",
+            count(budget.most_allocated()),
+        );
         gauge("buffer_waiting", "Uploads that wait for buffer memory", budget.waiting());
         gauge("parts_in_flight", "Parts on their way to the store", self.uploads.parts().now());
         let connections = self.connections.len();

@@ -2,11 +2,13 @@
 
 use app::wire::Snapshot;
 use axum::body::Body;
-use axum::extract::rejection::QueryRejection;
+use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{FromRequestParts, Path, Query, State};
+use axum::extract::{FromRequestParts, Path, Query, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
 use axum::{Json, Router, middleware};
@@ -60,7 +62,22 @@ pub fn router(server: Server) -> Router {
         .fallback(async || Failure::NotFound)
         .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
         .layer(cross_origin)
+        .layer(middleware::from_fn(with_one_host))
         .with_state(server)
+}
+
+/// Lets only requests pass that say in one way whom they are for (RFC 9112, 3.2).
+async fn with_one_host(request: Request, next: Next) -> Response {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let is_host = |host: &HeaderValue| {
+        Authority::try_from(host.as_bytes()).is_ok_and(|authority| !authority.as_str().contains('@'))
+    };
+    let is_named = match (hosts.next(), hosts.next()) {
+        (Some(host), None) => is_host(host),
+        (None, _) => request.version() < Version::HTTP_11,
+        (Some(_), Some(_)) => false,
+    };
+    if is_named { next.run(request).await } else { Failure::HostInvalid.into_response() }
 }
 
 #[derive(Deserialize)]
@@ -138,11 +155,16 @@ fn wants_html(headers: &HeaderMap) -> bool {
     accept.split(',').any(|range| range.split(';').next().is_some_and(|mime| mime.trim() == "text/html"))
 }
 
-async fn snapshot(State(server): State<Server>, Path(id): Path<String>) -> Result<Json<Snapshot>, Failure> {
+/// The id in an address; one that is no text is no upload's.
+type UploadPath = Result<Path<String>, PathRejection>;
+
+async fn snapshot(State(server): State<Server>, id: UploadPath) -> Result<Json<Snapshot>, Failure> {
+    let Path(id) = id.map_err(|_| Failure::UploadUnknown)?;
     server.hub.snapshot(&id).map(Json).ok_or(Failure::UploadUnknown)
 }
 
-async fn cancel(State(server): State<Server>, Path(id): Path<String>) -> Result<StatusCode, Failure> {
+async fn cancel(State(server): State<Server>, id: UploadPath) -> Result<StatusCode, Failure> {
+    let Path(id) = id.map_err(|_| Failure::UploadUnknown)?;
     server.hub.cancel(&id).map(|()| StatusCode::ACCEPTED)
 }
 
@@ -176,6 +198,7 @@ impl Server {
             hub: self.hub.clone(),
             ping: self.clocks.ping,
             gone_after: self.clocks.watcher_gone,
+            drain: self.clocks.drain,
             closing: self.closing.clone(),
             live: self.metrics.sockets.clone(),
         }

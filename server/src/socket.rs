@@ -7,7 +7,7 @@ use app::wire::ClientMessage;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
-use futures_util::{StreamExt, stream};
+use futures_util::{SinkExt, StreamExt, stream};
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 use tokio_util::sync::CancellationToken;
 
@@ -23,8 +23,10 @@ const MESSAGE_EVERY: Duration = Duration::from_secs(3);
 
 /// Why a socket ends.
 enum End {
-    /// The peer left, or does not read.
+    /// The connection is broken, or the peer silent.
     Gone,
+    /// The peer closes, and waits for our answer.
+    Left,
     /// We close, and say why.
     Close(u16, &'static str),
 }
@@ -36,6 +38,8 @@ pub struct SocketContext {
     pub ping: Duration,
     /// Without a word from the peer until it counts as gone.
     pub gone_after: Duration,
+    /// For a peer that we close to say goodbye.
+    pub drain: Duration,
     /// Ends every socket.
     pub closing: CancellationToken,
     pub live: Live,
@@ -54,12 +58,16 @@ pub fn upgrade(upgrade: WebSocketUpgrade, watcher: Watcher, context: SocketConte
 
 async fn serve(mut socket: WebSocket, mut watcher: Watcher, context: SocketContext) {
     let _live = context.live.count();
+    // Whatever fails from here on, the peer may be gone and there is nobody else to tell.
     match run(&mut socket, &mut watcher, &context).await {
         End::Gone => {}
+        End::Left => drop(socket.close().await),
         End::Close(code, reason) => {
             let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
-            // The peer may be gone; there is nobody else to tell.
             let _ = socket.send(Message::Close(Some(frame))).await;
+            // With bytes unread the connection would be reset, and the peer might not get to read why.
+            let read = async { while let Some(Ok(_)) = socket.next().await {} };
+            let _ = tokio::time::timeout(context.drain, read).await;
         }
     }
 }
@@ -78,7 +86,8 @@ async fn run(socket: &mut WebSocket, watcher: &mut Watcher, context: &SocketCont
             incoming = socket.next() => {
                 heard_at = Instant::now();
                 match incoming {
-                    None | Some(Ok(Message::Close(_))) => return End::Gone,
+                    None => return End::Gone,
+                    Some(Ok(Message::Close(_))) => return End::Left,
                     Some(Err(error)) => return broken(error),
                     Some(Ok(_)) if pace.take(1, heard_at).is_some() => {
                         return End::Close(close_code::POLICY, "too many messages");

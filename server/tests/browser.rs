@@ -5,6 +5,13 @@
 
 mod support;
 
+#[path = "browser/connection.rs"]
+mod connection;
+#[path = "browser/refusal.rs"]
+mod refusal;
+#[path = "browser/script.rs"]
+mod script;
+
 use std::path::Path;
 use std::process::{Command, Stdio};
 

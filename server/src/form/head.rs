@@ -1,5 +1,6 @@
 //! A part's header: which field it is, and what the file is called.
 
+use super::parameters::Parameters;
 use crate::error::Failure;
 
 /// Header lines of one part; a browser sends two.
@@ -17,70 +18,72 @@ impl PartHead {
     /// Reads the header `lines`.
     ///
     /// # Errors
-    /// `bad_part_header`: not a header, no name, or an encoding that a browser never uses: the bytes are stored
-    /// as they come.
+    /// `bad_part_header`: not a header, no name, what two readers might read differently, or an encoding that a
+    /// browser never uses: the bytes are stored as they come.
     pub fn parse(lines: &[u8]) -> Result<Self, Failure> {
         let mut headers = [httparse::EMPTY_HEADER; MAX_LINES];
+        // The parser takes LF alone for a line's end too, and then stops at the first two.
+        let is_bare = |at: usize| at == 0 || lines[at - 1] != b'\r';
+        if memchr::memchr_iter(b'\n', lines).any(is_bare) {
+            return Err(Failure::BadPartHeader);
+        }
         let Ok(httparse::Status::Complete((_, headers))) = httparse::parse_headers(lines, &mut headers)
         else {
             return Err(Failure::BadPartHeader);
         };
-        let value = |name: &str| {
-            headers.iter().find(|header| header.name.eq_ignore_ascii_case(name)).map(|header| header.value)
-        };
-        let encoding = value("content-transfer-encoding").map(<[u8]>::to_ascii_lowercase);
+        let encoding = only(headers, "content-transfer-encoding")?.map(<[u8]>::to_ascii_lowercase);
         let is_verbatim =
             encoding.is_none_or(|encoding| matches!(encoding.as_slice(), b"7bit" | b"8bit" | b"binary"));
-        let is_nested =
-            value("content-type").is_some_and(|media| media.to_ascii_lowercase().starts_with(b"multipart/"));
-        if !is_verbatim || is_nested {
+        let media = only(headers, "content-type")?.unwrap_or_default();
+        if !is_verbatim || media.to_ascii_lowercase().starts_with(b"multipart/") {
             return Err(Failure::BadPartHeader);
         }
-        let disposition = value("content-disposition").ok_or(Failure::BadPartHeader)?;
-        let disposition = String::from_utf8_lossy(disposition);
-        let name = parameter(&disposition, "name")?.ok_or(Failure::BadPartHeader)?;
-        Ok(Self { name, file_name: parameter(&disposition, "filename")? })
+        let disposition = only(headers, "content-disposition")?.ok_or(Failure::BadPartHeader)?;
+        Self::named(&String::from_utf8_lossy(disposition)).ok_or(Failure::BadPartHeader)
+    }
+
+    fn named(disposition: &str) -> Option<Self> {
+        let disposition = Parameters::parse(disposition)?;
+        if !disposition.value.eq_ignore_ascii_case("form-data") {
+            return None;
+        }
+        let file_name = match (disposition.get("filename"), disposition.get("filename*")) {
+            (Some(plain), _) => Some(plain.to_owned()),
+            (None, Some(extended)) => Some(decode(extended)?),
+            (None, None) => None,
+        };
+        Some(Self { name: disposition.get("name")?.to_owned(), file_name })
     }
 }
 
-/// A parameter of a Content-Disposition; in quotes only a quote can be escaped, since a path of Windows is not.
-fn parameter(disposition: &str, name: &str) -> Result<Option<String>, Failure> {
-    let mut rest = disposition;
-    while let Some((key, value)) = rest.split_once(';').and_then(|(_, rest)| rest.split_once('=')) {
-        let (value, after) = match value.trim_start().strip_prefix('"') {
-            Some(quoted) => unquote(quoted).ok_or(Failure::BadPartHeader)?,
-            None => {
-                let end = value.find(';').unwrap_or(value.len());
-                (value[..end].trim().to_owned(), &value[end..])
-            }
+/// The value of a header that may come once.
+fn only<'a>(headers: &[httparse::Header<'a>], name: &str) -> Result<Option<&'a [u8]>, Failure> {
+    let mut values = headers.iter().filter(|header| header.name.eq_ignore_ascii_case(name));
+    let value = values.next().map(|header| header.value);
+    if values.next().is_some() { Err(Failure::BadPartHeader) } else { Ok(value) }
+}
+
+/// Reads `charset'language'text` (RFC 8187). RFC 7578 forbids it in forms, but some libraries send nothing else for
+/// a name beyond ASCII, always in UTF-8.
+fn decode(extended: &str) -> Option<String> {
+    let mut rest = extended.splitn(3, '\'').nth(2)?.as_bytes();
+    let mut bytes = Vec::new();
+    while let [first, after @ ..] = rest {
+        let (byte, after) = match first {
+            b'%' => (hex(after.get(..2)?)?, &after[2..]),
+            byte => (*byte, after),
         };
-        if key.trim().eq_ignore_ascii_case(name) {
-            return Ok(Some(value));
-        }
+        bytes.push(byte);
         rest = after;
     }
-    Ok(None)
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// The text up to the closing quote, and what follows it.
-fn unquote(quoted: &str) -> Option<(String, &str)> {
-    let mut text = String::new();
-    let mut rest = quoted;
-    loop {
-        let end = rest.find('"')?;
-        let (before, after) = (&rest[..end], &rest[end + 1..]);
-        match before.strip_suffix('\\') {
-            Some(escaped) => {
-                text.push_str(escaped);
-                text.push('"');
-                rest = after;
-            }
-            None => {
-                text.push_str(before);
-                return Some((text, after));
-            }
-        }
-    }
+fn hex(digits: &[u8]) -> Option<u8> {
+    // `from_str_radix` alone would take a sign.
+    let digits =
+        std::str::from_utf8(digits).ok().filter(|text| text.bytes().all(|b| b.is_ascii_hexdigit()))?;
+    u8::from_str_radix(digits, 16).ok()
 }
 
 #[cfg(test)]
@@ -105,7 +108,8 @@ mod tests {
         assert_eq!(names(r#"form-data;NAME="a";FileName="b;c=\"d\".pdf""#), file("a", r#"b;c="d".pdf"#));
         assert_eq!(names(r#"form-data; name="a"; filename="C:\dir\b.pdf""#), file("a", r"C:\dir\b.pdf"));
         assert_eq!(names(r#"form-data; name="a"; filename="""#), file("a", ""));
-        assert_eq!(names(r#"form-data; name="a"; filename*=UTF-8''b"#), ("a".to_owned(), None));
+        assert_eq!(names(r#"form-data; name="a"; filename*=UTF-8''%e2%82%ac"#), file("a", "€"));
+        assert_eq!(names(r#"form-data; name="a"; filename*=UTF-8''c; filename=b"#), file("a", "b"));
         assert_eq!(names(r#"form-data; name="a""#), ("a".to_owned(), None));
     }
 
@@ -116,6 +120,9 @@ mod tests {
             r#"form-data; filename="b""#,
             r#"form-data; name="open"#,
             r#"form-data; name="a"; filename="b\""#,
+            r#"form-data; name="a"; filename*=b"#,
+            r#"form-data; name="a"; filename*=UTF-8''%+1"#,
+            r#"attachment; name="a"; filename="b""#,
         ] {
             assert_eq!(parse(disposition), Err(Failure::BadPartHeader), "{disposition}");
         }
@@ -123,6 +130,9 @@ mod tests {
         for line in [
             "no colon\r\n",
             " folded\r\n",
+            "a: b\n",
+            "\n",
+            "Content-Disposition: form-data; name=a\r\n",
             "nul: \0\r\n",
             "Content-Transfer-Encoding: base64\r\n",
             "Content-Type: multipart/mixed; boundary=x\r\n",

@@ -60,7 +60,7 @@ pub fn content_disposition(file_name: Option<&str>) -> String {
 }
 
 /// The name as people may see it, at most [`MAX_NAME_BYTES`] long.
-fn shown(file_name: &str) -> String {
+pub(super) fn shown(file_name: &str) -> String {
     let visible: String = file_name.chars().filter(|character| !deceives(*character)).collect();
     let name = visible.trim_matches(|character: char| character.is_whitespace());
     match name {
@@ -73,11 +73,15 @@ fn deceives(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '/' | '\\'
+            | '\u{AD}' // soft hyphen
             | '\u{61C}' // Arabic letter mark
+            | '\u{115F}' | '\u{1160}' | '\u{3164}' | '\u{FFA0}' // Hangul fillers
+            | '\u{180E}' // Mongolian vowel separator
             | '\u{200B}'..='\u{200F}' // zero width, direction marks
             | '\u{2028}'..='\u{202E}' // line separators, embeddings, overrides
             | '\u{2060}'..='\u{206F}' // invisible operators, isolates
-            | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}')
+            | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}'
+            | '\u{E0000}'..='\u{E007F}') // tags
 }
 
 /// Cuts the stem, not the extension.

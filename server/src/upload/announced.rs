@@ -27,15 +27,14 @@ pub struct Announced {
 impl Announced {
     #[must_use]
     pub fn read(headers: &HeaderMap) -> Self {
-        let text = |name| headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
-        let encoding = headers.get(header::CONTENT_ENCODING);
+        let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
         Self {
             client: client(headers),
-            content_type: text(header::CONTENT_TYPE).map(str::to_owned),
+            content_type: content_type(headers),
             sizes: FileType::ALL.map(|file_type| declared_size(headers, file_type)),
             expects_continue: headers.contains_key(header::EXPECT),
-            is_encoded: encoding.is_some_and(|value| !value.as_bytes().eq_ignore_ascii_case(b"identity")),
-            length: text(header::CONTENT_LENGTH).and_then(|value| value.parse().ok()),
+            is_encoded: is_encoded(headers),
+            length: length.and_then(|value| value.parse().ok()),
         }
     }
 
@@ -70,6 +69,22 @@ pub(super) fn largest(limits: &Limits, file_type: FileType) -> u64 {
         FileType::DocsFile => limits.max_document_size.as_u64(),
         FileType::MsaImgs => limits.max_image_size.as_u64(),
     }
+}
+
+/// More than one are a list (RFC 9110, 5.3), and a list is no form's type.
+fn content_type(headers: &HeaderMap) -> Option<String> {
+    let values = headers.get_all(header::CONTENT_TYPE).iter();
+    let values: Vec<_> = values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+    (!values.is_empty()).then(|| values.join(", "))
+}
+
+/// Whether the body is coded in any way beneath its chunks.
+fn is_encoded(headers: &HeaderMap) -> bool {
+    let is = |value: &HeaderValue, coding: &str| value.as_bytes().eq_ignore_ascii_case(coding.as_bytes());
+    let mut transfer = headers.get_all(header::TRANSFER_ENCODING).iter();
+    headers.get_all(header::CONTENT_ENCODING).iter().any(|value| !is(value, "identity"))
+        || transfer.next().is_some_and(|value| !is(value, "chunked"))
+        || transfer.next().is_some()
 }
 
 fn client(headers: &HeaderMap) -> Result<Option<ClientId>, Failure> {

@@ -1,10 +1,14 @@
 //! Requests that are wrong as HTTP or as multipart: cut, unclosed, without boundary, compressed.
 
+use std::time::Duration;
+
 use app::wire::FileType::DocsFile;
 
 use crate::refusal::Refusal;
+use crate::support::child::Child;
 use crate::support::client::{Form, RawConnection, exchange};
 use crate::support::fixture::Fixture;
+use crate::support::proxy::Proxy;
 use crate::support::sample::{self, KIB, MIB};
 use crate::support::socket::Watcher;
 use crate::support::store::Op;
@@ -82,6 +86,47 @@ async fn a04_the_boundary_never_comes() {
     let refusal = Refusal::of(&fixture, "a long preamble", 400, "bad_boundary");
     refusal.ends(DocsFile).leaves_nothing_of(form, &sample::noise(3 * MIB)).await;
     fixture.finish().await;
+}
+
+/// 64 KiB of it are enough to know; what follows is read and thrown away at next to no cost.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a04_a_preamble_of_25_mebibytes_costs_next_to_nothing() {
+    let server = Child::start(&[]).await;
+    let form = Form::document(&sample::pdf(10 * KIB));
+    assert_eq!(form.post(server.address).await.status, 200);
+    let preamble = sample::noise(25 * MIB);
+    let before = server.cpu_time();
+    let mut client = RawConnection::connect(server.address).await;
+    client.write(&form.head(preamble.len())).await;
+    client.write(&preamble[..66 * KIB]).await;
+    client.answer().await.problem(400, "bad_boundary");
+    client.write(&preamble[66 * KIB..]).await;
+    assert!(client.answer_or_close().await.is_none(), "it is drained, and the connection ends");
+    let used = server.cpu_time() - before;
+    println!("{used:?} of CPU time");
+    assert!(used < Duration::from_millis(50), "{used:?} of CPU time");
+    server.stop().await;
+}
+
+/// Headers of parts without an end take no memory that grows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a05_part_headers_without_end_take_no_memory() {
+    const GROWTH: u64 = 4 * MIB as u64;
+    let server = Child::start(&[]).await;
+    let endless = |line: &str| Form::new().part(&line.repeat(MIB / line.len()), b"").body();
+    let bodies = [endless("X-Header: of the usual length\r\n"), endless("x")];
+    let send_all = async || {
+        for body in bodies.iter().cycle().take(100) {
+            Form::new().post_body(server.address, body).await.problem(400, "bad_part_header");
+        }
+    };
+    send_all().await;
+    let before = server.rss();
+    send_all().await;
+    let grown = server.rss().saturating_sub(before);
+    println!("{} KiB more for 100 MiB of headers", grown / KIB as u64);
+    assert!(grown <= GROWTH, "{grown} bytes");
+    server.stop().await;
 }
 
 /// Content-Length promises more than comes before the FIN.
@@ -178,6 +223,23 @@ async fn a06_the_boundary_split_anywhere() {
         client.write(&body[split..]).await;
         let answer = client.answer().await;
         fixture.take_stored(&answer.stored_one(), &content).await;
+    }
+    fixture.finish().await;
+}
+
+/// A network that delivers a byte at a time, or a few, changes nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a06_a_network_that_slices() {
+    let fixture = Fixture::start().await;
+    let proxy = Proxy::start(fixture.server).await;
+    let (document, image) = (sample::pdf(20 * KIB), sample::jpeg(5 * KIB));
+    for bytes in [1, 2, 3, 7, 61, 1021] {
+        for way in [&proxy.up, &proxy.down] {
+            way.slice(bytes);
+        }
+        let stored = Form::both(&document, &image).post(proxy.addr).await.stored();
+        fixture.take_stored(&stored.files[0], &document).await;
+        fixture.take_stored(&stored.files[1], &image).await;
     }
     fixture.finish().await;
 }

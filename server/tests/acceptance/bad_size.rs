@@ -22,6 +22,27 @@ async fn b06_more_bytes_than_declared() {
     fixture.finish().await;
 }
 
+/// One byte too many is enough to know: the answer comes though the client has sent no more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b06_the_first_byte_too_many_is_refused() {
+    let fixture = Fixture::start().await;
+    for said in [MIB, 10 * MIB] {
+        let form = declared(said, &sample::pdf(20 * MIB));
+        let refusal = Refusal::of(&fixture, format!("{said} declared"), 413, "size_exceeded").ends(DocsFile);
+        refusal
+            .send(form, async |form, server| {
+                let mut client = RawConnection::connect(server).await;
+                client.write(&form.chunked_head()).await;
+                let sent = &form.body()[..form.offset(0, said + 1)];
+                client.write(&[format!("{:x}\r\n", 20 * MIB).as_bytes(), sent].concat()).await;
+                client.answer().await
+            })
+            .await;
+        fixture.nothing_stored().await;
+    }
+    fixture.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b07_fewer_bytes_than_declared() {
     let fixture = Fixture::start().await;

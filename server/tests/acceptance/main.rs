@@ -4,20 +4,30 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+use std::time::Duration;
+
+/// What a test shortens a clock to: far more than a healthy peer needs, and soon over.
+const SHORT: Duration = Duration::from_millis(1_500);
+
 mod bad_form;
 mod bad_request;
 mod bad_size;
 mod cancel;
 mod checksums;
+mod framing;
 mod ground;
 mod leaving;
 mod memory;
 mod old_client;
 mod other_clients;
+mod promises;
 mod refusal;
 mod sizes;
+mod slow_clients;
+mod socket_faults;
 mod storage_faults;
 mod storage_lost;
 mod storage_refusals;
 mod streaming;
+mod tables;
 mod watching;

@@ -8,8 +8,8 @@ use app::wire::{DOCUMENT_FIELD, FileOutcome, FileType, IMAGE_FIELD, Problem, Upl
 use serde::de::DeserializeOwned;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpSocket, TcpStream};
 
 use super::PATIENCE;
 use super::log::keep_secret;
@@ -199,6 +199,22 @@ pub async fn exchange(to: SocketAddr, bytes: &[u8]) -> Answer {
     answer
 }
 
+/// Writes `bytes` while it reads every answer, until the server closes; it is the server's to close, ours stays open.
+pub async fn conversation(to: SocketAddr, bytes: &[u8]) -> Vec<Answer> {
+    let mut connection = RawConnection::connect(to).await;
+    let mut writer = connection.writer.take().expect("a fresh connection can be written");
+    let reading = async {
+        let mut answers = Vec::new();
+        while let Some(answer) = connection.answer_or_close().await {
+            answers.push(answer);
+        }
+        answers
+    };
+    // A server that refuses what it has read so far may close while more is written.
+    let (answers, _) = tokio::join!(reading, writer.write_all(bytes));
+    answers
+}
+
 /// One connection, written by hand.
 pub struct RawConnection {
     reader: OwnedReadHalf,
@@ -209,6 +225,13 @@ pub struct RawConnection {
 impl RawConnection {
     pub async fn connect(to: SocketAddr) -> Self {
         Self::over(TcpStream::connect(to).await.expect("the server listens"))
+    }
+
+    /// A connection whose reader keeps next to nothing that it has not read.
+    pub async fn narrow(to: SocketAddr) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(1024).unwrap();
+        Self::over(socket.connect(to).await.expect("the server listens"))
     }
 
     pub fn over(stream: TcpStream) -> Self {
@@ -251,6 +274,31 @@ impl RawConnection {
             Ok(Err(error)) => panic!("no answer: {error}"),
             Err(_) => panic!("no answer within {PATIENCE:?}"),
         }
+    }
+
+    /// The next answer, while pieces are written at a pace; fails when they are over before it comes.
+    pub async fn answer_while_dripping(
+        &mut self,
+        every: Duration,
+        pieces: impl Iterator<Item = Vec<u8>>,
+    ) -> Answer {
+        let mut writer = self.writer.take().expect("still open for writing");
+        let mut every = tokio::time::interval(every);
+        let dripping = async {
+            for piece in pieces {
+                every.tick().await;
+                if writer.write_all(&piece).await.is_err() {
+                    // Cut: the answer may be on its way all the same.
+                    std::future::pending().await
+                }
+            }
+        };
+        let answer = tokio::select! {
+            answer = self.answer() => answer,
+            () = dripping => panic!("everything was written and no answer has come"),
+        };
+        self.writer = Some(writer);
+        answer
     }
 
     /// The next answer, an interim `100 Continue` included.

@@ -44,6 +44,8 @@ pub struct Fixture {
     pub bucket: Bucket,
     dir: Dir,
     fresh: BTreeSet<PathBuf>,
+    /// What the server may hold of files, in bytes.
+    buffer_memory: u64,
     serving: JoinHandle<std::io::Result<()>>,
     shutdown: CancellationToken,
     is_finished: bool,
@@ -91,6 +93,7 @@ impl Setup {
         config.storage.bucket = Some(BUCKET.to_owned());
         config.clocks.store_backoff = Duration::from_millis(10);
         (self.configure)(&mut config);
+        let buffer_memory = config.limits.buffer_memory.as_u64();
         let proxy = if self.has_proxy { Some(Proxy::start(store.addr).await) } else { None };
         let endpoint = proxy.as_ref().map_or(store.addr, |proxy| proxy.addr);
         config.storage.endpoint = Some(Endpoint {
@@ -103,7 +106,18 @@ impl Setup {
         let shutdown = CancellationToken::new();
         let serving = tokio::spawn(server::serve(listener, config, shutdown.clone()));
         let bucket = Bucket::at(store.plain);
-        Fixture { server, store, proxy, bucket, dir, fresh, serving, shutdown, is_finished: false }
+        Fixture {
+            server,
+            store,
+            proxy,
+            bucket,
+            dir,
+            fresh,
+            buffer_memory,
+            serving,
+            shutdown,
+            is_finished: false,
+        }
     }
 }
 
@@ -201,6 +215,8 @@ impl Fixture {
         }
         let kept = self.metric("brigade_buffer_allocated_bytes").await;
         assert!(kept <= SPARE_BYTES, "{kept} bytes are allocated and not used");
+        let most = self.metric("brigade_buffer_most_allocated_bytes").await;
+        assert!(most <= self.buffer_memory as f64, "{most} bytes were held, {} allowed", self.buffer_memory);
         let stored = self.dir.path.join("store");
         let extra = || async { files_below(&stored).difference(&self.fresh).cloned().collect::<Vec<_>>() };
         let left = settle(Vec::is_empty, extra).await;

@@ -1,4 +1,5 @@
-//! A TCP proxy in this process that slows, slices, stalls, cuts, resets and refuses, per direction.
+//! A TCP proxy in this process that slows, slices, stalls, cuts, resets and refuses, per direction; one HTTP path it
+//! can block.
 
 use std::io;
 use std::net::SocketAddr;
@@ -30,6 +31,7 @@ pub struct Proxy {
     is_open: watch::Sender<bool>,
     listens: watch::Receiver<bool>,
     lines: Arc<Mutex<CancellationToken>>,
+    blocked: Arc<Mutex<Option<&'static str>>>,
     stop: CancellationToken,
 }
 
@@ -154,18 +156,20 @@ impl Proxy {
         let (listening, listens) = watch::channel(true);
         let stop = CancellationToken::new();
         let lines = Arc::new(Mutex::new(stop.child_token()));
+        let blocked = Arc::default();
         let door = Door {
             target,
             addr,
             up: Arc::clone(&up),
             down: Arc::clone(&down),
             lines: Arc::clone(&lines),
+            blocked: Arc::clone(&blocked),
             opened,
             listening,
         };
         let stopped = stop.clone();
         tokio::spawn(async move { stopped.run_until_cancelled(door.run(listener)).await });
-        Self { addr, up, down, is_open, listens, lines, stop }
+        Self { addr, up, down, is_open, listens, lines, blocked, stop }
     }
 
     /// From now on connections are refused; running ones are reset.
@@ -185,7 +189,13 @@ impl Proxy {
     pub async fn heal(&mut self) {
         self.up.heal();
         self.down.heal();
+        *self.blocked.lock().unwrap() = None;
         self.accept().await;
+    }
+
+    /// From now on a connection whose first request is a GET of this path is reset.
+    pub fn block(&self, path: &'static str) {
+        *self.blocked.lock().unwrap() = Some(path);
     }
 
     /// Resets every connection there is; new ones are welcome.
@@ -208,6 +218,7 @@ struct Door {
     up: Arc<Direction>,
     down: Arc<Direction>,
     lines: Arc<Mutex<CancellationToken>>,
+    blocked: Arc<Mutex<Option<&'static str>>>,
     opened: watch::Receiver<bool>,
     listening: watch::Sender<bool>,
 }
@@ -235,9 +246,25 @@ impl Door {
             };
             let Ok((stream, _)) = stream else { continue };
             let reset = self.lines.lock().unwrap().clone();
-            tokio::spawn(carry(stream, self.target, Arc::clone(&self.up), Arc::clone(&self.down), reset));
+            let blocked = *self.blocked.lock().unwrap();
+            let (target, up, down) = (self.target, Arc::clone(&self.up), Arc::clone(&self.down));
+            tokio::spawn(async move {
+                match blocked {
+                    Some(path) if asks_for(&stream, path).await => {
+                        let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
+                    }
+                    _ => carry(stream, target, up, down, reset).await,
+                }
+            });
         }
     }
+}
+
+/// Looks at the first bytes without taking them; a request's line is in the first segment.
+async fn asks_for(stream: &TcpStream, path: &str) -> bool {
+    let mut start = [0; 64];
+    let seen = stream.peek(&mut start).await.unwrap_or(0);
+    start[..seen].starts_with(format!("GET {path}").as_bytes())
 }
 
 async fn carry(

@@ -40,6 +40,7 @@ struct Record {
     heard: Vec<Heard>,
     laws: HashMap<(String, FileType), Law>,
     broken: Vec<String>,
+    pings: u64,
     /// Code of the close frame, or 1006 when the connection ended without one.
     closed: Option<u16>,
 }
@@ -140,9 +141,31 @@ impl Watcher {
         ended.await.expect("the server closes in time").expect("a reader that ended has left its code")
     }
 
+    /// Answers the next pings, so many of them; otherwise a watcher answers none.
+    pub async fn answer_pings(&mut self, count: u64) {
+        for _ in 0..count {
+            let seen = Arc::clone(&self.heard);
+            let pinged = async {
+                while std::mem::take(&mut seen.lock().unwrap().pings) == 0 {
+                    self.version.changed().await.expect("the socket is open");
+                }
+            };
+            tokio::time::timeout(PATIENCE, pinged).await.expect("the server pings in time");
+            self.writer.write_all(&frame(0xa, b"")).await.expect("the socket is open");
+        }
+    }
+
     /// Sends a text frame.
     pub async fn say(&mut self, text: &str) {
         self.writer.write_all(&frame(0x1, text.as_bytes())).await.expect("the socket is open");
+    }
+
+    /// Sends bytes as they are, as many as the server takes before it closes.
+    ///
+    /// # Errors
+    /// It has closed.
+    pub async fn try_send_raw(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.writer.write_all(bytes).await
     }
 
     /// Sends bytes as they are.
@@ -250,6 +273,10 @@ async fn listen(
             0x8 => {
                 let code = payload.get(..2).map_or(1005, |code| u16::from_be_bytes([code[0], code[1]]));
                 return Ok(code);
+            }
+            0x9 => {
+                record.lock().unwrap().pings += 1;
+                changed.send_modify(|n| *n += 1);
             }
             _ => {}
         }

@@ -1,0 +1,84 @@
+// A connection that dies in the middle of an upload: what the page says, where the focus goes, and that
+// trying again stores the file.
+// Run: node broken.mjs cut|dead|whole|offline PDF
+import assert from 'node:assert/strict';
+import { alerted, button, card, drive, headline, open, retryFocused, state, step } from './chromium.mjs';
+
+const [how, pdf] = process.argv.slice(2);
+
+const ways = {
+  /** Reset, and back before the page has given up: the server tells what became of it. */
+  async cut(page) {
+    // On a busy machine it may have given up by the time this looks.
+    const noticed = page.locator('.note', { hasText: 'The connection broke.' }).or(page.locator('[data-state="failed"]'));
+    await noticed.first().waitFor();
+    await step('broken');
+    await headline(page, 'docs_file', 'The connection broke before everything was sent.').waitFor();
+    assert.equal(await card(page, 'docs_file').locator('.bars .detail').textContent(), 'Nothing was stored. Check your connection and try again.');
+    await alerted(page, 'The connection broke before');
+    await retryFocused(page, 'docs_field');
+    await step('told');
+  },
+
+  /** Dead for longer than the page waits. */
+  async dead(page) {
+    await state(page, 'docs_file', 'failed');
+    await alerted(page, 'The connection broke before the server confirmed the upload.');
+    await retryFocused(page, 'docs_field');
+    await step('given up');
+    // The socket comes back by itself, and with it the news.
+    await headline(page, 'docs_file', 'The connection broke before everything was sent.').waitFor();
+  },
+
+  /** The whole file is with the server when the connection dies. */
+  async whole(page) {
+    await page.locator('.summary', { hasText: 'you can leave this page now' }).waitFor();
+    await step('whole');
+    await page.locator('.note', { hasText: 'The connection broke.' }).waitFor();
+    await step('broken');
+  },
+
+  /** Chromium itself says that there is no network. */
+  async offline(page) {
+    await state(page, 'docs_file', 'running');
+    await step('in the middle');
+    await page.context().setOffline(true);
+    await state(page, 'docs_file', 'failed');
+    assert.equal(await headline(page, 'docs_file').textContent(), 'You are offline.');
+    await alerted(page, 'You are offline.');
+    await retryFocused(page, 'docs_field');
+    await step('offline');
+    await page.context().setOffline(false);
+    await headline(page, 'docs_file', 'The connection broke').waitFor();
+  },
+};
+
+/** Everything that an alert says from now on. */
+function record(page) {
+  return page.evaluate(() => {
+    window.alerts = [];
+    const alert = document.querySelector('[role=alert]');
+    const listen = () => window.alerts.push(alert.textContent);
+    new MutationObserver(listen).observe(alert, { childList: true, characterData: true, subtree: true });
+  });
+}
+
+await drive(async (browser) => {
+  const page = await open(browser);
+  await record(page);
+  const posts = [];
+  page.on('request', (request) => request.method() === 'POST' && posts.push(request.url()));
+  await page.setInputFiles('#docs_field', pdf);
+  await step('ready');
+  await button(page).click();
+  await ways[how](page);
+  if (how !== 'whole') {
+    assert.equal(await page.title(), 'Failed – Upload');
+    assert.equal((await page.evaluate(() => window.alerts)).length, 1, 'it is said once');
+    // The focus is on it: a key is enough.
+    await page.keyboard.press('Enter');
+  }
+  await state(page, 'docs_file', 'stored');
+  assert.equal(posts.length, how === 'whole' ? 1 : 2);
+  assert.equal(await card(page, 'docs_file').locator('.retry').isVisible(), false);
+});

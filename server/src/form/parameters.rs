@@ -1,0 +1,111 @@
+//! A header's value and its parameters, as Content-Type and Content-Disposition have them: `value; a=b; c="d"`.
+
+const SPACE: [char; 2] = [' ', '\t'];
+
+/// A value, and its parameters in order.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Parameters<'a> {
+    pub value: &'a str,
+    all: Vec<(&'a str, String)>,
+}
+
+impl<'a> Parameters<'a> {
+    /// Reads a header (RFC 9110, 5.6.6); `None` if it is not well formed or has a parameter twice, of which two
+    /// readers may choose different ones (RFC 6266, 4.1).
+    ///
+    /// In quotes only a quote can be escaped, since a path of Windows is not.
+    pub fn parse(header: &'a str) -> Option<Self> {
+        let (value, mut rest) = header.split_at(header.find(';').unwrap_or(header.len()));
+        let mut all: Vec<(&str, String)> = Vec::new();
+        while let Some(next) = rest.strip_prefix(';') {
+            rest = next.trim_start_matches(SPACE);
+            if rest.is_empty() || rest.starts_with(';') {
+                continue;
+            }
+            let (name, after) = rest.split_at(token(rest));
+            let after = after.strip_prefix('=').filter(|_| !name.is_empty())?;
+            let (value, after) = match after.strip_prefix('"') {
+                Some(quoted) => unquote(quoted)?,
+                None => {
+                    let (value, after) = after.split_at(token(after));
+                    (value.to_owned(), after)
+                }
+            };
+            if all.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+                return None;
+            }
+            all.push((name, value));
+            rest = after.trim_start_matches(SPACE);
+        }
+        rest.is_empty().then_some(Self { value: value.trim_matches(SPACE), all })
+    }
+
+    pub fn get(&self, name: &str) -> Option<&str> {
+        let found = self.all.iter().find(|(other, _)| other.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.as_str())
+    }
+}
+
+/// How many bytes of a token `text` begins with (RFC 9110, 5.6.2).
+fn token(text: &str) -> usize {
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    text.bytes().position(|byte| !is_token(byte)).unwrap_or(text.len())
+}
+
+/// The text up to the closing quote, and what follows it.
+fn unquote(quoted: &str) -> Option<(String, &str)> {
+    let mut text = String::new();
+    let mut rest = quoted;
+    loop {
+        let end = rest.find('"')?;
+        let (before, after) = (&rest[..end], &rest[end + 1..]);
+        match before.strip_suffix('\\') {
+            Some(escaped) => {
+                text.push_str(escaped);
+                text.push('"');
+                rest = after;
+            }
+            None => {
+                text.push_str(before);
+                return Some((text, after));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_read_however_they_are_written() {
+        let header = "a/b ; C=d;\te=\"f; g=\\\"h\\\"\" ;; i=; j=\"\";";
+        let read = Parameters::parse(header).unwrap();
+        assert_eq!(read.value, "a/b");
+        let values = ["c", "E", "i", "j", "g"].map(|name| read.get(name));
+        assert_eq!(values, [Some("d"), Some("f; g=\"h\""), Some(""), Some(""), None]);
+        assert_eq!(Parameters::parse("").map(|read| read.value), Some(""));
+    }
+
+    #[test]
+    fn what_can_be_read_in_two_ways_is_not_read() {
+        for header in [
+            "a; b",
+            "a; =b",
+            "a; b =c",
+            "a; b= c",
+            "a; b=c d=e",
+            "a; b=c, d",
+            "a; b=c\"",
+            "a; b=\"c",
+            "a; b=\"c\\\"",
+            "a; b=\"c\"d",
+            "a; \"b\"=c",
+            "a; b=ä",
+            "a; b=c; b=c",
+            "a; b=c; B=d",
+        ] {
+            assert_eq!(Parameters::parse(header), None, "{header}");
+        }
+    }
+}

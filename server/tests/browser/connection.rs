@@ -1,0 +1,189 @@
+//! What a person sees when the connection is the trouble: closed, cut, absent, or half blocked.
+
+use std::path::PathBuf;
+
+use crate::script::Script;
+use crate::support::fixture::{Dir, Fixture};
+use crate::support::proxy::Proxy;
+use crate::support::sample::{self, MIB};
+use crate::support::store::Op;
+
+/// A document whose first part is stored long before its last byte is sent.
+const SIZE: usize = 12 * MIB;
+/// Bytes a second of a slow way to the server.
+const SLOW: u64 = 4_000_000;
+/// Of what the browser has sent by then, one part is whole and the file is not.
+const MIDDLE: u64 = 7 * MIB as u64;
+
+/// A server, a proxy between it and the browser, and a document to send.
+struct Scene {
+    fixture: Fixture,
+    way: Proxy,
+    document: Vec<u8>,
+    dir: Dir,
+}
+
+impl Scene {
+    async fn new() -> Self {
+        let fixture = Fixture::start().await;
+        let way = Proxy::start(fixture.server).await;
+        let scene = Self { fixture, way, document: sample::pdf(SIZE), dir: Dir::new() };
+        std::fs::write(scene.file(), &scene.document).unwrap();
+        scene
+    }
+
+    fn file(&self) -> PathBuf {
+        self.dir.path.join("report.pdf")
+    }
+
+    fn run(&self, script: &str, mode: &str) -> Script {
+        Script::start(script, self.way.addr, &[mode, self.file().to_str().unwrap()])
+    }
+
+    /// Slows the way down and lets the script send, up to the middle of the document.
+    async fn send_half(&self, script: &mut Script) {
+        script.reaches("ready").await;
+        self.way.up.limit(SLOW);
+        let before = self.way.up.bytes();
+        script.go();
+        self.way.up.passed(before + MIDDLE).await;
+    }
+
+    async fn stores_one(self) {
+        self.fixture.take_only(&self.document).await;
+        assert_eq!(self.fixture.store.calls_of(Op::Complete).len(), 1, "{}", self.fixture.store.log());
+        self.fixture.finish().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e01_tab_closed_in_the_middle() {
+    let scene = Scene::new().await;
+    let mut script = scene.run("leaving.mjs", "close");
+    scene.send_half(&mut script).await;
+    script.reaches("in the middle").await;
+    script.go();
+    script.ends().await;
+    scene.fixture.nothing_stored().await;
+    scene.fixture.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e01_cancel_pressed_in_the_middle() {
+    let scene = Scene::new().await;
+    let mut script = scene.run("leaving.mjs", "cancel");
+    scene.send_half(&mut script).await;
+    script.reaches("in the middle").await;
+    script.go();
+    script.ends().await;
+    scene.fixture.nothing_stored().await;
+    scene.fixture.finish().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e03_socket_and_upload_die_and_come_back() {
+    let mut scene = Scene::new().await;
+    let mut script = scene.run("broken.mjs", "cut");
+    scene.send_half(&mut script).await;
+    scene.way.refuse().await;
+    script.reaches("broken").await;
+    scene.fixture.nothing_stored().await;
+    scene.way.up.limit(0);
+    scene.way.accept().await;
+    script.go();
+    script.reaches("told").await;
+    scene.fixture.nothing_stored().await;
+    script.go();
+    script.ends().await;
+    scene.stores_one().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e03_the_way_stays_dead_until_the_page_gives_up() {
+    let mut scene = Scene::new().await;
+    let mut script = scene.run("broken.mjs", "dead");
+    scene.send_half(&mut script).await;
+    scene.way.refuse().await;
+    script.reaches("given up").await;
+    scene.fixture.nothing_stored().await;
+    scene.way.up.limit(0);
+    scene.way.accept().await;
+    script.go();
+    script.ends().await;
+    scene.stores_one().await;
+}
+
+/// The store had everything when the connection died: what comes back is the news, and no second object.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e03_what_was_whole_is_stored_without_the_page() {
+    let mut scene = Scene::new().await;
+    let gate = scene.fixture.store.on(Op::Complete).holds_before();
+    let mut script = scene.run("broken.mjs", "whole");
+    script.reaches("ready").await;
+    script.go();
+    scene.fixture.store.called(Op::Complete, 1).await;
+    script.reaches("whole").await;
+    scene.way.refuse().await;
+    script.go();
+    script.reaches("broken").await;
+    gate.cancel();
+    scene.way.accept().await;
+    script.go();
+    script.ends().await;
+    scene.stores_one().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e05_double_click_on_upload() {
+    let scene = Scene::new().await;
+    let script = scene.run("double_click.mjs", "");
+    script.ends().await;
+    scene.stores_one().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e06_offline_in_the_middle() {
+    let scene = Scene::new().await;
+    let mut script = scene.run("broken.mjs", "offline");
+    scene.send_half(&mut script).await;
+    script.reaches("in the middle").await;
+    script.go();
+    script.reaches("offline").await;
+    scene.fixture.nothing_stored().await;
+    scene.way.up.limit(0);
+    script.go();
+    script.ends().await;
+    scene.stores_one().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e07_socket_blocked_by_a_proxy() {
+    let scene = Scene::new().await;
+    scene.way.block("/ws");
+    let gate = scene.fixture.store.on(Op::Complete).holds_before();
+    let mut script = scene.run("no_socket.mjs", "blocked");
+    script.reaches("ready").await;
+    scene.way.up.limit(SLOW);
+    script.go();
+    script.reaches("counted").await;
+    gate.cancel();
+    script.go();
+    script.ends().await;
+    scene.stores_one().await;
+}
+
+/// Connected, but nothing comes through until the whole file is sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn e07_socket_open_but_silent() {
+    let scene = Scene::new().await;
+    let mut script = scene.run("no_socket.mjs", "silent");
+    script.reaches("ready").await;
+    scene.way.up.limit(SLOW);
+    scene.way.down.stall();
+    script.go();
+    script.reaches("counted").await;
+    scene.way.down.resume();
+    script.go();
+    script.ends().await;
+    scene.stores_one().await;
+}
