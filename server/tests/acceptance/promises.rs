@@ -1,20 +1,48 @@
-//! PROMISES.md names, for each promise, a test that there is.
+//! PROMISES.md names, for each promise, a test that there is; so does each fault that a client or its network may have.
 
 use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
+
+/// The catalogue of faults: HTTP framing, sizes, what a client does, the socket. A test's name begins with the rows that
+/// it is for.
+const ROWS: [(char, RangeInclusive<u32>); 4] = [('a', 1..=22), ('b', 1..=12), ('e', 1..=8), ('f', 1..=20)];
+/// Whose id it is, and from which origin, is not enforced yet; neither is a session's number of sockets, nor its end.
+const NOT_YET: [&str; 4] = ["f03", "f05", "f15", "f19"];
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+/// The names of every test of the server and of what it shares with the page.
+fn all_tests() -> BTreeSet<String> {
+    let folders = ["server/src", "server/tests", "app/src"].map(|folder| workspace().join(folder));
+    let files = folders.iter().flat_map(|folder| sources(folder));
+    files.flat_map(|file| test_names(&std::fs::read_to_string(file).unwrap())).collect()
+}
+
+#[test]
+fn every_fault_of_a_client_has_its_test() {
+    let proven: BTreeSet<String> = all_tests().iter().flat_map(|name| rows_of(name)).collect();
+    let rows =
+        ROWS.into_iter().flat_map(|(section, numbers)| numbers.map(move |n| format!("{section}{n:02}")));
+    let missing: Vec<String> = rows.filter(|row| !proven.contains(row)).collect();
+    assert_eq!(missing, NOT_YET);
+}
+
+/// The rows that a test's name begins with.
+fn rows_of(name: &str) -> Vec<String> {
+    let is_row = |word: &&str| {
+        let (section, number) = word.split_at(1);
+        number.len() == 2 && section.chars().all(|c| c.is_ascii_lowercase()) && number.parse::<u32>().is_ok()
+    };
+    name.split('_').take_while(|word| !word.is_empty() && is_row(word)).map(str::to_owned).collect()
+}
+
 #[test]
 fn every_promise_names_its_test() {
     let text = std::fs::read_to_string(workspace().join("PROMISES.md")).unwrap();
-    let tests: BTreeSet<String> = ["server/src", "server/tests", "app/src"]
-        .iter()
-        .flat_map(|folder| sources(&workspace().join(folder)))
-        .flat_map(|file| test_names(&std::fs::read_to_string(file).unwrap()))
-        .collect();
+    let tests = all_tests();
     let unproven: Vec<String> = promises(&text).filter_map(|promise| complaint(promise, &tests)).collect();
     assert_eq!(unproven, Vec::<String>::new());
     assert!(promises(&text).count() >= 30, "they are all read");
@@ -75,4 +103,10 @@ fn a_promise_without_a_test_is_found() {
         complaint("Kept. `one` `three`", &tests).unwrap(),
         "there is no test three: Kept. `one` `three`"
     );
+}
+
+#[test]
+fn the_rows_of_a_test_are_those_that_it_is_named_after() {
+    assert_eq!(rows_of("a06_b12_a_name_f20"), ["a06", "b12"]);
+    assert_eq!(rows_of("the_a06"), Vec::<String>::new());
 }
