@@ -61,6 +61,10 @@ pub struct StorageConfig {
     /// Checksums on the wire: auto is on over https, off over http
     #[arg(long, env = "BRIGADE_S3_CHECKSUMS", default_value = "auto")]
     pub s3_checksums: Checksums,
+    /// Age at which a multipart upload of ours is aborted, unless this process still carries it: longer than
+    /// another server on the same bucket may need for one
+    #[arg(long, env = "BRIGADE_SWEEP_AFTER", default_value = "24h", value_parser = parse_duration)]
+    pub sweep_after: Duration,
     /// Directory of the embedded store and the secret
     #[arg(long, env = "BRIGADE_DATA_DIR", default_value = "./data")]
     pub data_dir: PathBuf,
@@ -152,6 +156,8 @@ pub struct Clocks {
     pub waiting_after: Duration,
     /// How long the end of an upload is remembered.
     pub remember: Duration,
+    /// Between two tries to abort what was left open.
+    pub sweep: Duration,
     /// For an upload to get its window, and one of unknown size to get memory for a whole part.
     pub permit_wait: Duration,
 }
@@ -171,6 +177,7 @@ impl Default for Clocks {
             watcher_gone: Duration::from_secs(60),
             waiting_after: Duration::from_secs(2),
             remember: Duration::from_secs(600),
+            sweep: Duration::from_secs(60),
             permit_wait: Duration::from_secs(30),
         }
     }

@@ -267,6 +267,19 @@ impl ObjectKey {
         Self(key)
     }
 
+    /// Whether a key is one that [`ObjectKey::random`] may make: other programs may use the same bucket.
+    #[must_use]
+    pub fn is_ours(key: &str) -> bool {
+        let rest = Self::PREFIXES.iter().find_map(|prefix| key.strip_prefix(prefix));
+        rest.and_then(|rest| rest.split_once('.')).is_some_and(|(digits, extension)| {
+            let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+            digits.len() == 64
+                && digits.bytes().all(is_digit)
+                && extension.len() <= 4
+                && extension.bytes().all(|byte| byte.is_ascii_lowercase())
+        })
+    }
+
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0

@@ -4,7 +4,8 @@
 //! [`upload`] runs one request to its one end, [`form`] takes the multipart form apart, [`kind`] looks at the bytes,
 //! [`parts`] cuts and hashes them ([`checksum`]), [`budget`] pays for them, [`transfer`] puts them on their way, as
 //! many at once as [`flight`] allows, and [`delivery`] settles them with [`s3`], which speaks to the store over
-//! [`connector`]. What moves is told to [`progress`], and [`socket`] tells the watchers.
+//! [`connector`]. What moves is told to [`progress`], and [`socket`] tells the watchers. [`sweeper`] clears away
+//! what was left open.
 //!
 //! Invariants: memory is bounded by the budget; of every multipart upload exactly one Complete or Abort takes
 //! effect; no half success; watchers cost nothing; `stored <= sent <= received <= total`, never falling; the
@@ -31,6 +32,7 @@ pub mod connector;
 pub mod snapshot;
 pub mod progress;
 pub mod socket;
+pub mod sweeper;
 pub mod embedded;
 pub mod ids;
 pub mod keys;
@@ -46,12 +48,12 @@ use config::{Config, Endpoint, StorageConfig};
 use connector::Connector;
 use embedded::Store;
 use error::Failure;
-use kind::ObjectKey;
 use metrics::Metrics;
 use origins::Origins;
 use page::Pages;
 use progress::Hub;
 use s3::Bucket;
+use sweeper::Sweeper;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -80,8 +82,11 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     };
     let connector = Connector::new();
     let bucket = Bucket::connect(&storage, &bucket_name, &config.clocks, connector.clone()).await;
+    let sweeper =
+        Sweeper { bucket: bucket.clone(), age: config.storage.sweep_after, every: config.clocks.sweep };
     if config.storage.bucket.is_none() {
-        sweep(&bucket).await;
+        // Nobody else has uploads of ours in the embedded store: what is open now is what a kill left.
+        sweeper.sweep_older_than(Duration::ZERO).await;
     }
     let (uploads_done, closing) = (TaskTracker::new(), CancellationToken::new());
     let hub = Hub::new(&config.clocks);
@@ -107,7 +112,7 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
         finish_uploads(&hub, &uploads_done, config.shutdown_grace).await;
         closing.cancel();
     };
-    tokio::join!(accepting, stopping);
+    tokio::join!(accepting, stopping, sweeper.run(closing.clone()));
     connections.close();
     // Who does not read an answer by now does without.
     let _ = tokio::time::timeout(CLEAN_UP, connections.wait()).await;
@@ -143,17 +148,6 @@ async fn open_embedded(
     let (access, secret, shutdown) = (access_key.clone(), secret_key.clone(), shutdown.clone());
     tasks.spawn(async move { store.serve(listener, &access, &secret, shutdown).await });
     Ok(Endpoint { url, access_key, secret_key })
-}
-
-/// Nobody else writes under our prefixes of the embedded store: what is open at start is what a kill left.
-async fn sweep(bucket: &Bucket) {
-    for prefix in ObjectKey::PREFIXES {
-        match bucket.abort_all_under(prefix).await {
-            Ok(0) => {}
-            Ok(swept) => tracing::info!(uploads.swept = swept, "aborted what an earlier run left behind"),
-            Err(failure) => tracing::warn!(code = failure.code(), "the store could not be swept"),
-        }
-    }
 }
 
 fn secret(config: &Config) -> io::Result<String> {

@@ -59,6 +59,11 @@ impl Metrics {
         gauge("read_buffer_bytes", "Read buffer of the next connection", count(read_buffer));
         gauge("sockets", "Watchers connected now", self.sockets.now());
         gauge("store_connections", "Connections to the store", count(self.connector.open_connections()));
+        gauge(
+            "uploads_left_open",
+            "Multipart uploads that wait for the sweeper",
+            count(self.bucket.orphans()),
+        );
         let mut counter = |name: &str, help: &str, value: u64| {
             let counter = Counter::<u64, AtomicU64>::default();
             counter.inc_by(value);
@@ -66,6 +71,7 @@ impl Metrics {
         };
         let aborts_failed = self.bucket.aborts_failed();
         counter("aborts_failed", "Multipart uploads that could not be aborted", aborts_failed);
+        counter("uploads_swept", "Multipart uploads that the sweeper aborted", self.bucket.swept());
         counter(
             "replay_copies_given_up",
             "Times that an upload gave up its replay copies for memory",

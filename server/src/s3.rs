@@ -2,9 +2,11 @@
 
 mod attempts;
 mod fault;
+mod open;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -12,7 +14,8 @@ use aws_sdk_s3::config::{
     BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
     StalledStreamProtectionConfig,
 };
-use aws_sdk_s3::primitives::{ByteStream, SdkBody};
+use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
+use aws_sdk_s3::primitives::{ByteStream, DateTime, SdkBody};
 use aws_sdk_s3::types::{
     ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart,
 };
@@ -21,11 +24,13 @@ use aws_sdk_s3::{Client, config};
 use attempts::send_part;
 pub use attempts::{PartEvent, PartWatch};
 use fault::Fault;
+use open::{Carried, OpenUploads, UploadName};
 
 use crate::checksum;
 use crate::config::{Checksums, Clocks, StorageConfig};
 use crate::connector::{Connector, WireCounter};
 use crate::error::Failure;
+use crate::kind::ObjectKey;
 use crate::parts::{Part, PartBody};
 
 /// Attempts of the SDK's own retries, which serve every call but Put and UploadPart.
@@ -45,7 +50,9 @@ pub struct Bucket {
     clocks: Clocks,
     /// Checksums travel with the bytes.
     checksums: bool,
+    open: OpenUploads,
     aborts_failed: Arc<AtomicU64>,
+    swept: Arc<AtomicU64>,
 }
 
 /// What an object is to be.
@@ -155,8 +162,22 @@ impl Bucket {
             name: name.to_owned(),
             clocks: clocks.clone(),
             checksums,
+            open: OpenUploads::default(),
             aborts_failed: Arc::default(),
+            swept: Arc::default(),
         }
+    }
+
+    /// Multipart uploads that were left open and wait for the sweeper.
+    #[must_use]
+    pub fn orphans(&self) -> usize {
+        self.open.orphans()
+    }
+
+    /// Multipart uploads that the sweeper has aborted since the start.
+    #[must_use]
+    pub fn swept(&self) -> u64 {
+        self.swept.load(Ordering::Relaxed)
     }
 
     /// Multipart uploads that could not be aborted since the start.
@@ -224,7 +245,8 @@ impl Bucket {
             failure => failure,
         })?;
         let id = created.upload_id.ok_or(Failure::StorageUnreachable)?;
-        Ok(Multipart { bucket: self.clone(), key: object.key.clone(), id })
+        let name = UploadName { key: object.key.clone(), id };
+        Ok(Multipart { bucket: self.clone(), upload: self.open.begin(name) })
     }
 
     /// Asks the store what became of an object, and checks it if it is there.
@@ -267,20 +289,64 @@ impl Bucket {
         }
     }
 
-    /// Aborts the open multipart uploads under `prefix`; returns how many.
+    /// Aborts the open multipart uploads under `prefix` that are older than `age`, have a key of ours and are not
+    /// alive here; returns how many.
     ///
     /// # Errors
     /// The first call that the store failed.
-    pub async fn abort_all_under(&self, prefix: &str) -> Result<usize, Failure> {
-        let list = self.client.list_multipart_uploads().bucket(&self.name).prefix(prefix).send().await;
-        let list = list.map_err(|error| Fault::read("ListMultipartUploads", &error).failure)?;
-        let open: Vec<_> =
-            list.uploads().iter().filter_map(|upload| upload.key().zip(upload.upload_id())).collect();
-        for (key, id) in &open {
-            let upload = Multipart { bucket: self.clone(), key: (*key).to_owned(), id: (*id).to_owned() };
-            upload.abort().await?;
+    pub async fn sweep(&self, prefix: &str, age: Duration) -> Result<usize, Failure> {
+        let mut swept = 0;
+        let mut page = self.list_uploads(prefix, None).await?;
+        loop {
+            let old = page.uploads().iter().filter(|upload| is_older(upload.initiated(), age));
+            let names = old.filter_map(|upload| {
+                let (key, id) = upload.key().zip(upload.upload_id())?;
+                ObjectKey::is_ours(key).then(|| UploadName { key: key.to_owned(), id: id.to_owned() })
+            });
+            for name in names.filter(|name| !self.open.is_alive(name)) {
+                self.clear_away(self.open.begin(name)).await?;
+                swept += 1;
+            }
+            match page.next_key_marker().zip(page.next_upload_id_marker()) {
+                Some(next) if page.is_truncated() == Some(true) => {
+                    page = self.list_uploads(prefix, Some(next)).await?;
+                }
+                _ => return Ok(swept),
+            }
         }
-        Ok(open.len())
+    }
+
+    async fn list_uploads(
+        &self,
+        prefix: &str,
+        after: Option<(&str, &str)>,
+    ) -> Result<ListMultipartUploadsOutput, Failure> {
+        let (key, id) = after.unzip();
+        let list = self
+            .client
+            .list_multipart_uploads()
+            .bucket(&self.name)
+            .prefix(prefix)
+            .set_key_marker(key.map(str::to_owned))
+            .set_upload_id_marker(id.map(str::to_owned));
+        list.send().await.map_err(|error| Fault::read("ListMultipartUploads", &error).failure)
+    }
+
+    /// Aborts what this process has opened and left: its abort failed, or nobody knows what became of it.
+    ///
+    /// # Errors
+    /// The first call that the store failed; what is left waits for the next time.
+    pub async fn abort_orphans(&self) -> Result<(), Failure> {
+        while let Some(orphan) = self.open.adopt() {
+            self.clear_away(orphan).await?;
+        }
+        Ok(())
+    }
+
+    async fn clear_away(&self, upload: Carried) -> Result<(), Failure> {
+        Multipart { bucket: self.clone(), upload }.abort().await?;
+        self.swept.fetch_add(1, Ordering::Relaxed);
+        Ok(())
     }
 
     fn checksum_algorithm(&self) -> Option<ChecksumAlgorithm> {
@@ -297,11 +363,17 @@ fn length(bytes: u64) -> i64 {
     i64::try_from(bytes).expect("sizes are limited to what S3 takes")
 }
 
-/// An open multipart upload. It ends by `complete` or `abort`, each of which consumes it.
+/// Whether it began so long ago; one that does not say when is young.
+fn is_older(initiated: Option<&DateTime>, age: Duration) -> bool {
+    let began = initiated.and_then(|at| SystemTime::try_from(*at).ok());
+    began.is_some_and(|at| at.elapsed().is_ok_and(|elapsed| elapsed >= age))
+}
+
+/// An open multipart upload. It ends by `complete` or `abort`, each of which consumes it; left open, by a panic or by
+/// the store's silence, it is the sweeper's.
 pub struct Multipart {
     bucket: Bucket,
-    key: String,
-    id: String,
+    upload: Carried,
 }
 
 /// A part that the store has acknowledged.
@@ -328,8 +400,8 @@ impl Multipart {
                 .parts
                 .upload_part()
                 .bucket(&self.bucket.name)
-                .key(&self.key)
-                .upload_id(&self.id)
+                .key(self.key())
+                .upload_id(self.id())
                 .part_number(number)
                 .content_length(length(part.len()))
                 .set_checksum_algorithm(self.bucket.checksum_algorithm())
@@ -367,19 +439,31 @@ impl Multipart {
         let completed = self.send_complete(parts, content).await;
         let failure = completed.err().map_or(Failure::StorageRejected, |fault| fault.failure);
         // A lost answer looks like a failure, and a false one like success: the store knows better.
-        match self.bucket.settle(&self.key, content, failure).await {
+        match self.bucket.settle(self.key(), content, failure).await {
+            Ok(stored) => {
+                self.upload.end();
+                Ok(stored)
+            }
             Err(NotStored::Failed(failure)) => self.abort_after_complete(failure, content).await,
-            settled => settled,
+            Err(NotStored::Unknown) => Err(NotStored::Unknown),
         }
     }
 
     /// Aborts an upload whose Complete failed; the Complete may have won all the same.
     async fn abort_after_complete(self, failure: Failure, content: &Content) -> Result<Stored, NotStored> {
-        let (bucket, key) = (self.bucket.clone(), self.key.clone());
+        let (bucket, key) = (self.bucket.clone(), self.key().to_owned());
         match self.abort().await {
             Ok(()) => bucket.settle(&key, content, failure).await,
             Err(_) => Err(NotStored::Failed(failure)),
         }
+    }
+
+    fn key(&self) -> &str {
+        &self.upload.name.key
+    }
+
+    fn id(&self) -> &str {
+        &self.upload.name.id
     }
 
     async fn send_complete(&self, parts: Vec<AcknowledgedPart>, content: &Content) -> Result<(), Fault> {
@@ -398,8 +482,8 @@ impl Multipart {
             .client
             .complete_multipart_upload()
             .bucket(&self.bucket.name)
-            .key(&self.key)
-            .upload_id(&self.id)
+            .key(self.key())
+            .upload_id(self.id())
             .mpu_object_size(length(content.size))
             .set_checksum_crc64_nvme(checksums.then(|| content.checksum()))
             .set_checksum_type(checksums.then_some(ChecksumType::FullObject))
@@ -418,8 +502,9 @@ impl Multipart {
     /// The store's refusal: the sweeper has to come back for it.
     pub async fn abort(self) -> Result<(), Failure> {
         let aborted = self.try_abort().await;
-        if aborted.is_err() {
-            self.bucket.aborts_failed.fetch_add(1, Ordering::Relaxed);
+        match aborted {
+            Ok(()) => self.upload.end(),
+            Err(_) => _ = self.bucket.aborts_failed.fetch_add(1, Ordering::Relaxed),
         }
         aborted
     }
@@ -438,7 +523,7 @@ impl Multipart {
     async fn send_abort(&self) -> Result<(), Failure> {
         let bucket = &self.bucket;
         let abort =
-            bucket.client.abort_multipart_upload().bucket(&bucket.name).key(&self.key).upload_id(&self.id);
+            bucket.client.abort_multipart_upload().bucket(&bucket.name).key(self.key()).upload_id(self.id());
         match abort.send().await {
             Ok(_) => Ok(()),
             Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_upload()) => Ok(()),
@@ -448,7 +533,7 @@ impl Multipart {
 
     async fn is_gone(&self) -> bool {
         let bucket = &self.bucket;
-        let list = bucket.client.list_parts().bucket(&bucket.name).key(&self.key).upload_id(&self.id);
+        let list = bucket.client.list_parts().bucket(&bucket.name).key(self.key()).upload_id(self.id());
         list.max_parts(1).send().await.is_err()
     }
 }

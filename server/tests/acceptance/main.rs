@@ -29,5 +29,6 @@ mod storage_faults;
 mod storage_lost;
 mod storage_refusals;
 mod streaming;
+mod sweeping;
 mod tables;
 mod watching;
