@@ -56,7 +56,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// How long a POST may take to answer once the socket has told that it failed: the answer has the key of
 /// what was stored before, but a browser reads it only when all is sent or the connection breaks.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// A server that has said nothing for so long after the press is not heard, connected or not.
+/// A server that has said nothing for so long after the press is not heard, connected or not; and without a network, a
+/// connection that moves nothing for so long is broken.
 const SILENCE_MS: u32 = 2_000;
 /// A second press this soon is a double click on Upload and no wish to cancel.
 const DOUBLE_CLICK_MS: f64 = 500.0;
@@ -78,6 +79,8 @@ pub struct Page {
     pressed_at: StoredValue<f64>,
     /// Bytes of the form that have left the browser, and that it has in all.
     sent: StoredValue<(u64, u64)>,
+    /// When the browser last sent or heard something, in ms.
+    moved_at: StoredValue<f64>,
     awake: RwSignal<bool>,
     status: RwSignal<String>,
     alert: RwSignal<String>,
@@ -93,6 +96,7 @@ impl Page {
             abort: StoredValue::new(None),
             pressed_at: StoredValue::new(0.0),
             sent: StoredValue::new((0, 0)),
+            moved_at: StoredValue::new(0.0),
             awake: RwSignal::new(false),
             status: RwSignal::new(String::new()),
             alert: RwSignal::new(String::new()),
@@ -131,13 +135,31 @@ impl Page {
     fn look_at_network(self) {
         let offline = !window().navigator().on_line();
         self.change(|transfers| transfers.set_offline(offline));
-        if offline && self.asks(Transfers::is_sending) {
-            // A connection without a network may stay silent for minutes; an answer may still come by itself.
-            self.abort_after(Duration::ZERO, Abort::Offline);
+        self.moved_at.set_value(js_sys::Date::now());
+        if offline {
+            self.look_at_silence();
         }
     }
 
+    /// Without a network a connection may stay silent for minutes; but this machine's own server needs none.
+    fn look_at_silence(self) {
+        set_timeout(
+            move || {
+                if window().navigator().on_line() || !self.asks(Transfers::is_sending) {
+                    return;
+                }
+                if js_sys::Date::now() - self.moved_at.get_value() < f64::from(SILENCE_MS) {
+                    self.look_at_silence();
+                } else {
+                    self.abort_after(Duration::ZERO, Abort::Offline);
+                }
+            },
+            Duration::from_millis(u64::from(SILENCE_MS)),
+        );
+    }
+
     fn fold(self, message: FileMessage) {
+        self.moved_at.set_value(js_sys::Date::now());
         self.change(|transfers| {
             transfers.fold(message);
         });
@@ -254,6 +276,7 @@ impl Page {
         spawn_local(async move {
             let on_sent = move |sent, whole| {
                 self.sent.set_value((sent, whole));
+                self.moved_at.set_value(js_sys::Date::now());
                 self.leave();
             };
             let end = send::post(&files, &client_id, aborted, on_sent).await;

@@ -15,6 +15,9 @@ pub struct Transfers {
     cancelling: bool,
     /// The POST died without an answer.
     broken: bool,
+    /// The socket has told of this upload before it had an end: what it tells of the end is of this one, and not of one
+    /// that had ended before this page heard of it.
+    heard: bool,
     /// The browser says that it has no network.
     offline: bool,
     rows: [Option<Row>; 2],
@@ -56,6 +59,7 @@ impl Transfers {
         self.past.extend(self.upload_id.take());
         self.cancelling = false;
         self.broken = false;
+        self.heard = false;
         for &(file_type, size) in files {
             self.rows[index(file_type)] = Some(Row::new(size));
         }
@@ -73,6 +77,7 @@ impl Transfers {
         if row.seq() >= Some(message.seq) || !is_open {
             return false;
         }
+        self.heard |= !message.status.is_terminal();
         row.take(message);
         self.word_breaks();
         self.cancelling &= self.is_running();
@@ -266,7 +271,7 @@ impl Transfers {
     #[must_use]
     pub fn is_in_vain(&self) -> bool {
         let failed = |row: &Row| row.code().is_some() && row.upload_id() == self.upload_id();
-        !self.is_running() && self.rows.iter().flatten().any(failed)
+        self.heard && !self.is_running() && self.rows.iter().flatten().any(failed)
     }
 
     /// Whether the server has every byte and goes on without this page.

@@ -144,7 +144,7 @@ pub struct Clocks {
     pub store_complete: Duration,
     /// First wait before a part is tried again; doubles each time.
     pub store_backoff: Duration,
-    /// For a refused client to finish sending, so that it reads the answer.
+    /// For a client to end its side of a connection when we have ended ours, so that it reads our last word.
     pub drain: Duration,
     /// Without a byte taken from an answer, or under 500 B/s for so long, while we wait for the client to read.
     pub answer_silence: Duration,

@@ -17,8 +17,8 @@ use bytes::Bytes;
 use crate::error::Failure;
 use crate::kind;
 use crate::peer::Patience;
+pub use body::BodyStream;
 use body::Reader;
-pub use body::{BodyStream, RequestBody};
 use head::PartHead;
 use parameters::Parameters;
 use scanner::{Found, Scanner};
@@ -56,7 +56,7 @@ impl Form {
     ///
     /// # Errors
     /// `not_multipart`, `bad_boundary`.
-    pub fn open(content_type: Option<&str>, body: RequestBody, patience: Patience) -> Result<Self, Failure> {
+    pub fn open(content_type: Option<&str>, body: BodyStream, patience: Patience) -> Result<Self, Failure> {
         Ok(Self {
             scanner: Scanner::new(&boundary(content_type)?),
             reader: Reader::new(body, patience),

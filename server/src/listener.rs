@@ -21,8 +21,8 @@ use tower::{ServiceExt, service_fn};
 
 use crate::config::Clocks;
 use crate::peer::Patience;
-use guarded::Guarded;
 pub use guarded::Watches;
+use guarded::{Guarded, Manners};
 
 /// What a new connection's read buffer is a share of, in bytes: the more connections there are, the less it gets. It
 /// keeps what it got, so that 256 that came one by one have up to 20 MiB together.
@@ -35,8 +35,9 @@ const SMALLEST_READ: usize = REQUEST_HEAD + 1024;
 /// Longest request head, in bytes (FAULTS.md, limits).
 const REQUEST_HEAD: usize = 16 * 1024;
 /// What the kernel takes for a client beyond what is on its way to it, in bytes: without a limit 1,000 clients that
-/// read slowly took all the memory that the kernel has for TCP (2.2 GiB), and everyone else's connections stood.
-const UNSENT: u32 = 64 * 1024;
+/// read slowly took all the memory that the kernel has for TCP (2.2 GiB), and everyone else's connections stood. It
+/// takes more when half of it has gone: who reads 500 B/s lets it take some within the clock's 30 s.
+const UNSENT: u32 = 16 * 1024;
 /// Connections that wait to be accepted; past that a client's first try is lost, and it comes again a second later.
 const BACKLOG: u32 = 4096;
 /// After a failed accept, mostly for want of file descriptors.
@@ -59,7 +60,7 @@ pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
 pub struct Service {
     router: Router,
     request_head: Duration,
-    answers: Patience,
+    manners: Manners,
     shutdown: CancellationToken,
 }
 
@@ -67,8 +68,9 @@ impl Service {
     /// Connections last until `shutdown`; requests that run then are ended by whoever owns them.
     #[must_use]
     pub fn new(router: Router, clocks: &Clocks, shutdown: CancellationToken) -> Self {
-        let answers = Patience { silence: clocks.answer_silence, rate_window: clocks.answer_silence };
-        Self { router, request_head: clocks.request_head, answers, shutdown }
+        let reading = Patience { silence: clocks.answer_silence, rate_window: clocks.answer_silence };
+        let manners = Manners { reading, drain: clocks.drain };
+        Self { router, request_head: clocks.request_head, manners, shutdown }
     }
 }
 
@@ -104,7 +106,7 @@ async fn serve(stream: TcpStream, service: Service, read_buffer: usize) {
         return;
     }
     let watches = Watches::default();
-    let stream = Guarded::new(stream, service.answers, watches.clone());
+    let stream = Guarded::new(stream, service.manners, watches.clone());
     let router = service.router;
     let handle = service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));

@@ -32,10 +32,18 @@ impl Origins {
 
 /// Answers an allowed origin's preflight, and lets it read the other answers.
 pub async fn answer(State(origins): State<Origins>, request: Request, next: Next) -> Response {
-    let Some(origin) = origins.of(request.headers()) else { return next.run(request).await };
-    let mut response = if is_preflight(&request) { permission() } else { next.run(request).await };
+    if origins.0.is_empty() {
+        return next.run(request).await;
+    }
+    let origin = origins.of(request.headers());
+    let is_permitted = origin.is_some() && is_preflight(&request);
+    let mut response = if is_permitted { permission() } else { next.run(request).await };
     let headers = response.headers_mut();
-    headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    if let Some(origin) = origin {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+        headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("retry-after"));
+    }
+    // A cache keeps what it got for one origin from all others.
     headers.append(header::VARY, HeaderValue::from_static("origin"));
     response
 }

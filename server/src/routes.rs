@@ -61,8 +61,8 @@ pub fn router(server: Server) -> Router {
         .route("/pkg/{*file}", get(assets::serve_asset))
         .fallback(async || Failure::NotFound)
         .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
-        .layer(cross_origin)
         .layer(middleware::from_fn(with_one_host))
+        .layer(cross_origin)
         .with_state(server)
 }
 
@@ -198,7 +198,6 @@ impl Server {
             hub: self.hub.clone(),
             ping: self.clocks.ping,
             gone_after: self.clocks.watcher_gone,
-            drain: self.clocks.drain,
             closing: self.closing.clone(),
             live: self.metrics.sockets.clone(),
         }

@@ -38,8 +38,6 @@ pub struct SocketContext {
     pub ping: Duration,
     /// Without a word from the peer until it counts as gone.
     pub gone_after: Duration,
-    /// For a peer that we close to say goodbye.
-    pub drain: Duration,
     /// Ends every socket.
     pub closing: CancellationToken,
     pub live: Live,
@@ -65,9 +63,6 @@ async fn serve(mut socket: WebSocket, mut watcher: Watcher, context: SocketConte
         End::Close(code, reason) => {
             let frame = CloseFrame { code, reason: Utf8Bytes::from_static(reason) };
             let _ = socket.send(Message::Close(Some(frame))).await;
-            // With bytes unread the connection would be reset, and the peer might not get to read why.
-            let read = async { while let Some(Ok(_)) = socket.next().await {} };
-            let _ = tokio::time::timeout(context.drain, read).await;
         }
     }
 }

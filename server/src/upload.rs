@@ -19,7 +19,7 @@ use crate::budget::{Allowance, Budget};
 use crate::config::{Clocks, Limits};
 use crate::delivery::Delivery;
 use crate::error::Failure;
-use crate::form::{BodyStream, FileHead, Form, RequestBody};
+use crate::form::{BodyStream, FileHead, Form};
 use crate::live::Live;
 use crate::parts::PartPlan;
 use crate::peer::Patience;
@@ -30,8 +30,6 @@ use adopted::Adopted;
 pub use announced::Announced;
 use announced::largest;
 
-/// What a refused client may still send so that it reads the answer (FAULTS.md, limits).
-const DRAIN_LIMIT: usize = 32 * 1024 * 1024;
 /// How long an answer waits for the store's clean-up; that goes on after it.
 const CLEAN_UP_WAIT: Duration = Duration::from_millis(1500);
 
@@ -100,24 +98,15 @@ impl Uploads {
     }
 
     fn begin(&self, announced: Announced, stream: BodyStream) -> (Adopted, oneshot::Receiver<Answer>) {
-        let (uploads, body) = (self.clone(), RequestBody::new(stream));
+        let uploads = self.clone();
         let (answer, answered) = oneshot::channel();
         let upload = async move {
-            let expects_continue = announced.expects_continue;
-            let (settled, admission) = match uploads.admit().await {
-                Ok(admission) => {
-                    let settled = uploads.run(&admission, announced, body.clone()).await;
-                    (settled, Some(admission))
-                }
-                Err(failure) => (Err(Box::new(failure.problem(None, None, Vec::new()))), None),
+            let settled = match uploads.admit().await {
+                Ok(admission) => uploads.run(&admission, announced, stream).await,
+                Err(failure) => Err(Box::new(failure.problem(None, None, Vec::new()))),
             };
-            let refused = settled.is_err();
             // Nobody may be there to read it.
             let _ = answer.send(settled);
-            if refused {
-                body.drain(expects_continue, DRAIN_LIMIT, uploads.clocks.drain).await;
-            }
-            drop(admission);
         };
         (Adopted::new(upload, &self.tracker), answered)
     }
@@ -141,7 +130,7 @@ impl Uploads {
     }
 
     /// Runs one upload to its end.
-    async fn run(&self, admission: &Admission, announced: Announced, body: RequestBody) -> Answer {
+    async fn run(&self, admission: &Admission, announced: Announced, body: BodyStream) -> Answer {
         let patience =
             Patience { silence: self.clocks.body_silence, rate_window: self.clocks.body_rate_window };
         let form = Form::open(announced.content_type.as_deref(), body, patience);

@@ -3,10 +3,9 @@
 use std::error::Error as StdError;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -17,54 +16,15 @@ use crate::peer::{Patience, TooSlow, WaitClock};
 /// The body of a request, whatever its transport.
 pub type BodyStream = Pin<Box<dyn Stream<Item = Result<Bytes, Box<dyn StdError + Send + Sync>>> + Send>>;
 
-/// A request's body, shared between the form that reads it and whoever drains what the form left.
-#[derive(Clone)]
-pub struct RequestBody {
-    stream: Arc<Mutex<BodyStream>>,
-    polled: Arc<AtomicBool>,
-}
-
-impl RequestBody {
-    #[must_use]
-    pub fn new(stream: BodyStream) -> Self {
-        Self { stream: Arc::new(Mutex::new(stream)), polled: Arc::default() }
-    }
-
-    /// Reads on without looking, so that a refused client gets to read its answer instead of a reset.
-    ///
-    /// Ends after `limit` bytes or `time`. A client that waits for `100 Continue` is not asked for a body
-    /// that nobody wants.
-    pub async fn drain(self, expects_continue: bool, limit: usize, time: Duration) {
-        if expects_continue && !self.polled.load(Ordering::Relaxed) {
-            return;
-        }
-        let mut left = limit;
-        let drained = async {
-            while let Some(Ok(chunk)) = poll_fn(|context| self.poll(context)).await {
-                left = left.saturating_sub(chunk.len());
-                if left == 0 {
-                    return;
-                }
-            }
-        };
-        let _ = tokio::time::timeout(time, drained).await;
-    }
-
-    fn poll(&self, context: &mut Context<'_>) -> Poll<Option<<BodyStream as Stream>::Item>> {
-        self.polled.store(true, Ordering::Relaxed);
-        self.stream.lock().unwrap_or_else(PoisonError::into_inner).poll_next_unpin(context)
-    }
-}
-
 /// Reads a body for the form, and ends it when the client keeps us waiting for too long.
 pub(super) struct Reader {
-    body: RequestBody,
+    body: BodyStream,
     clock: WaitClock,
     waiting: Arc<AtomicBool>,
 }
 
 impl Reader {
-    pub(super) fn new(body: RequestBody, patience: Patience) -> Self {
+    pub(super) fn new(body: BodyStream, patience: Patience) -> Self {
         Self { body, clock: WaitClock::new(patience), waiting: Arc::default() }
     }
 
@@ -85,7 +45,7 @@ impl Reader {
     }
 
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, Failure>> {
-        let chunk = self.body.poll(context);
+        let chunk = self.body.poll_next_unpin(context);
         self.waiting.store(chunk.is_pending(), Ordering::Relaxed);
         match chunk {
             Poll::Pending => self.clock.wait(context).map(|slow| Err(slow.into())),

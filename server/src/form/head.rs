@@ -47,10 +47,11 @@ impl PartHead {
         if !disposition.value.eq_ignore_ascii_case("form-data") {
             return None;
         }
-        let file_name = match (disposition.get("filename"), disposition.get("filename*")) {
-            (Some(plain), _) => Some(plain.to_owned()),
-            (None, Some(extended)) => Some(decode(extended)?),
-            (None, None) => None,
+        // Where there are both, the plain one is for readers who do not know the other (RFC 6266, 4.3).
+        let plain = disposition.get("filename").map(str::to_owned);
+        let file_name = match disposition.get("filename*") {
+            Some(extended) => Some(decode(extended).or(plain)?),
+            None => plain,
         };
         Some(Self { name: disposition.get("name")?.to_owned(), file_name })
     }
@@ -109,7 +110,9 @@ mod tests {
         assert_eq!(names(r#"form-data; name="a"; filename="C:\dir\b.pdf""#), file("a", r"C:\dir\b.pdf"));
         assert_eq!(names(r#"form-data; name="a"; filename="""#), file("a", ""));
         assert_eq!(names(r#"form-data; name="a"; filename*=UTF-8''%e2%82%ac"#), file("a", "€"));
-        assert_eq!(names(r#"form-data; name="a"; filename*=UTF-8''c; filename=b"#), file("a", "b"));
+        assert_eq!(names(r#"form-data; name="a"; filename*=UTF-8''c; filename=b"#), file("a", "c"));
+        assert_eq!(names(r#"form-data; name="a"; filename*=c; filename=b"#), file("a", "b"));
+        assert_eq!(names("form-data; name=a; filename*=UTF-8''a%20(1).pdf"), file("a", "a (1).pdf"));
         assert_eq!(names(r#"form-data; name="a""#), ("a".to_owned(), None));
     }
 

@@ -19,7 +19,6 @@ pub struct Announced {
     pub(super) content_type: Option<String>,
     /// Size headers, in the order of [`FileType::ALL`].
     pub(super) sizes: [Result<Option<u64>, Failure>; 2],
-    pub(super) expects_continue: bool,
     is_encoded: bool,
     length: Option<u64>,
 }
@@ -32,7 +31,6 @@ impl Announced {
             client: client(headers),
             content_type: content_type(headers),
             sizes: FileType::ALL.map(|file_type| declared_size(headers, file_type)),
-            expects_continue: headers.contains_key(header::EXPECT),
             is_encoded: is_encoded(headers),
             length: length.and_then(|value| value.parse().ok()),
         }

@@ -49,7 +49,7 @@ async fn a19_ten_terabytes() {
     fixture.finish().await;
 }
 
-/// Writes a KiB at a time, each when the server is known to be alive; gives how many bytes went before it cut us.
+/// Writes a KiB at a time, and gives how many bytes went before the server cut us.
 async fn trickle_until_cut(client: &mut RawConnection) -> usize {
     let piece = [b'x'; KIB];
     let mut sent = 0;
@@ -96,6 +96,7 @@ async fn a21_a_preflight_of_an_allowed_origin() {
     assert_eq!(allowed.status, 204, "{allowed:?}");
     assert_eq!(allowed.header("access-control-allow-origin"), Some("https://good.example"));
     assert_eq!(allowed.header("vary"), Some("origin"));
+    assert_eq!(allowed.header("access-control-allow-methods"), Some("GET, POST, DELETE"));
     let headers = allowed.header("access-control-allow-headers").unwrap_or_default().to_ascii_lowercase();
     for name in ["x-client-id", "x-docs-filesize", "x-image-filesize"] {
         assert!(headers.contains(name), "{headers}");
@@ -104,12 +105,17 @@ async fn a21_a_preflight_of_an_allowed_origin() {
         let refused = ask(stranger, "POST").await;
         refused.problem(405, "method_not_allowed");
         assert_eq!(refused.header("access-control-allow-origin"), None, "{stranger}");
+        assert_eq!(refused.header("vary"), Some("origin"), "{stranger}");
     }
     let content = sample::pdf(10 * KIB);
     let form = Form::document(&content);
     let answer = form.clone().header("Origin", "https://good.example").post(fixture.server).await;
     assert_eq!(answer.header("access-control-allow-origin"), Some("https://good.example"));
     fixture.take_stored(&answer.stored_one(), &content).await;
+    let refused =
+        form.size(DocsFile, "x").header("Origin", "https://good.example").post(fixture.server).await;
+    refused.problem(400, "size_invalid");
+    assert_eq!(refused.header("access-control-allow-origin"), Some("https://good.example"), "to read why");
     fixture.finish().await;
 }
 

@@ -7,7 +7,7 @@ use tokio::time::interval;
 
 use crate::SHORT;
 use crate::support::PATIENCE;
-use crate::support::client::{Form, RawConnection, head};
+use crate::support::client::{Form, RawConnection, exchange, head};
 use crate::support::fixture::Fixture;
 use crate::support::sample::{self, KIB, MIB};
 use crate::support::socket::Watcher;
@@ -85,6 +85,40 @@ async fn a12_an_answer_that_nobody_reads() {
     tokio::time::timeout(PATIENCE, cut).await.expect("it is cut");
     fixture.take_only(&content).await;
     drop(client);
+    fixture.finish().await;
+}
+
+/// Who reads slowly, but reads, gets every answer.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a12_a_slow_reader_that_reads_is_served() {
+    const PAGES: usize = 40;
+    let fixture = Fixture::setup().config(|config| config.clocks.answer_silence = SHORT).start().await;
+    let mut client = RawConnection::narrow(fixture.server).await;
+    client.write(&head("GET", "/", &[]).repeat(PAGES)).await;
+    let mut every = interval(Duration::from_millis(100));
+    for page in 0..PAGES {
+        every.tick().await;
+        let answer = client.answer_or_close().await;
+        assert_eq!(answer.map(|answer| answer.status), Some(200), "page {page}");
+    }
+    drop(client);
+    fixture.finish().await;
+}
+
+/// What is refused without being looked at is refused in words too, though the client still sends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a18_refused_by_its_address() {
+    let fixture = Fixture::start().await;
+    let form = Form::document(&sample::pdf(24 * MIB));
+    let (head, body) = (String::from_utf8(form.head(form.body().len())).unwrap(), form.body());
+    for (wrong, status, code) in [
+        (head.replace("/upload", "/uplaod"), 404, "not_found"),
+        (head.replace("POST", "PUT"), 405, "method_not_allowed"),
+        (head.replace("Host: ", "Host: a b"), 400, "host_invalid"),
+    ] {
+        let answer = exchange(fixture.server, &[wrong.as_bytes(), &body].concat()).await;
+        answer.problem(status, code);
+    }
     fixture.finish().await;
 }
 

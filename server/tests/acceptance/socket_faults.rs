@@ -165,26 +165,33 @@ async fn f10_f12_a_flood_of_messages_or_pings() {
     fixture.finish().await;
 }
 
-/// Fragments without content never end a message. They are read at watchers' pace, not at the sender's.
+/// Fragments without content never end a message. They are read at watchers' pace, not at the sender's, and who says
+/// nothing else is cut.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn f12_a_flood_of_tiny_fragments() {
     let fixture = Fixture::setup().config(|config| config.clocks.watcher_gone = 4 * SHORT).start().await;
-    let (_reader, mut writer, _) = upgrade(fixture.server, "/ws?client_id=fragments").await.unwrap();
+    let (reader, mut writer, _) = upgrade(fixture.server, "/ws?client_id=fragments").await.unwrap();
     let begin = [vec![0x01], frame(0x1, b"").split_off(1)].concat();
     let more = [vec![0x00], frame(0x0, b"").split_off(1)].concat();
     writer.write_all(&begin).await.unwrap();
     let fragments = more.repeat(MIB);
     let mut sent = 0;
     let flood = async {
-        // Far more than the kernel keeps for the two of us.
-        while sent < 64 * MIB {
-            sent += writer.write(&fragments).await.unwrap();
+        while sent < 256 * MIB {
+            match writer.write(&fragments).await {
+                Ok(bytes) => sent += bytes,
+                Err(_) => return,
+            }
         }
     };
-    let stopped = tokio::time::timeout(Duration::from_secs(3), flood).await;
-    assert!(stopped.is_err(), "{sent} bytes of fragments were read");
+    let cut = tokio::time::timeout(PATIENCE, async {
+        tokio::join!(flood, until_watched_by(&fixture, 0.0));
+    });
+    cut.await.expect("it is cut");
+    // Its 64 KiB, what the kernel keeps for the two of us, and 32 MiB that are thrown away so that it reads why.
+    assert!(sent < 64 * MIB, "{sent} bytes of fragments were read");
     fixture.normal_upload_passes().await;
-    drop((_reader, writer));
+    drop((reader, writer));
     fixture.finish().await;
 }
 
@@ -236,7 +243,8 @@ async fn f11_frames_against_the_protocol() {
     let mut wrong = Vec::new();
     for (name, bytes, expected) in &frames {
         let mut watcher = Watcher::new(fixture.server, "breaks-the-protocol").await;
-        watcher.send_raw(bytes).await;
+        // The server may close before it has read all of it.
+        let _ = watcher.try_send_raw(bytes).await;
         let code = watcher.closed().await;
         if code != *expected {
             wrong.push(format!("{name}: closed with {code} instead of {expected}"));

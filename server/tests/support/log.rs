@@ -30,11 +30,15 @@ pub fn capture() {
     });
 }
 
-/// Tells what must not be logged: a file's name, a client's id, an upload's id in full, a key.
+/// Tells what must not be logged, nor have been: a file's name, a client's id, an upload's id in full, a key.
 pub fn keep_secret(text: &str) {
-    if text.len() >= SHORTEST_SECRET {
-        lock(&SECRETS).push(text.to_owned());
+    if text.len() < SHORTEST_SECRET {
+        return;
     }
+    let secret = [text.to_owned()];
+    let found = indiscretion(&lock(&LINES).text, &secret);
+    assert_eq!(found, None);
+    lock(&SECRETS).extend(secret);
 }
 
 /// Fails if a secret, or an object's key, was logged.
