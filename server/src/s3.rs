@@ -24,7 +24,7 @@ use aws_sdk_s3::{Client, config};
 use attempts::send_part;
 pub use attempts::{PartEvent, PartWatch};
 use fault::Fault;
-use open::{Carried, OpenUploads, UploadName};
+use open::{Carried, OpenUploads};
 
 use crate::checksum;
 use crate::config::{Checksums, Clocks, StorageConfig};
@@ -228,6 +228,7 @@ impl Bucket {
     /// # Errors
     /// The store's refusal; nothing is open then.
     pub async fn create(&self, object: &Object) -> Result<Multipart, Failure> {
+        let alive = self.open.begin(object.key.clone());
         let create = self
             .client
             .create_multipart_upload()
@@ -245,8 +246,7 @@ impl Bucket {
             failure => failure,
         })?;
         let id = created.upload_id.ok_or(Failure::StorageUnreachable)?;
-        let name = UploadName { key: object.key.clone(), id };
-        Ok(Multipart { bucket: self.clone(), upload: self.open.begin(name) })
+        Ok(Multipart { bucket: self.clone(), upload: alive.opened(id) })
     }
 
     /// Asks the store what became of an object, and checks it if it is there.
@@ -299,12 +299,9 @@ impl Bucket {
         let mut page = self.list_uploads(prefix, None).await?;
         loop {
             let old = page.uploads().iter().filter(|upload| is_older(upload.initiated(), age));
-            let names = old.filter_map(|upload| {
-                let (key, id) = upload.key().zip(upload.upload_id())?;
-                ObjectKey::is_ours(key).then(|| UploadName { key: key.to_owned(), id: id.to_owned() })
-            });
-            for name in names.filter(|name| !self.open.is_alive(name)) {
-                self.clear_away(self.open.begin(name)).await?;
+            let names = old.filter_map(|upload| upload.key().zip(upload.upload_id()));
+            for (key, id) in names.filter(|(key, _)| ObjectKey::is_ours(key) && !self.open.is_alive(key)) {
+                self.clear_away(self.open.begin(key.to_owned()).opened(id.to_owned())).await?;
                 swept += 1;
             }
             match page.next_key_marker().zip(page.next_upload_id_marker()) {
@@ -400,8 +397,8 @@ impl Multipart {
                 .parts
                 .upload_part()
                 .bucket(&self.bucket.name)
-                .key(self.key())
-                .upload_id(self.id())
+                .key(self.upload.key())
+                .upload_id(self.upload.id())
                 .part_number(number)
                 .content_length(length(part.len()))
                 .set_checksum_algorithm(self.bucket.checksum_algorithm())
@@ -439,7 +436,7 @@ impl Multipart {
         let completed = self.send_complete(parts, content).await;
         let failure = completed.err().map_or(Failure::StorageRejected, |fault| fault.failure);
         // A lost answer looks like a failure, and a false one like success: the store knows better.
-        match self.bucket.settle(self.key(), content, failure).await {
+        match self.bucket.settle(self.upload.key(), content, failure).await {
             Ok(stored) => {
                 self.upload.end();
                 Ok(stored)
@@ -451,19 +448,11 @@ impl Multipart {
 
     /// Aborts an upload whose Complete failed; the Complete may have won all the same.
     async fn abort_after_complete(self, failure: Failure, content: &Content) -> Result<Stored, NotStored> {
-        let (bucket, key) = (self.bucket.clone(), self.key().to_owned());
+        let (bucket, key) = (self.bucket.clone(), self.upload.key().to_owned());
         match self.abort().await {
             Ok(()) => bucket.settle(&key, content, failure).await,
             Err(_) => Err(NotStored::Failed(failure)),
         }
-    }
-
-    fn key(&self) -> &str {
-        &self.upload.name.key
-    }
-
-    fn id(&self) -> &str {
-        &self.upload.name.id
     }
 
     async fn send_complete(&self, parts: Vec<AcknowledgedPart>, content: &Content) -> Result<(), Fault> {
@@ -482,8 +471,8 @@ impl Multipart {
             .client
             .complete_multipart_upload()
             .bucket(&self.bucket.name)
-            .key(self.key())
-            .upload_id(self.id())
+            .key(self.upload.key())
+            .upload_id(self.upload.id())
             .mpu_object_size(length(content.size))
             .set_checksum_crc64_nvme(checksums.then(|| content.checksum()))
             .set_checksum_type(checksums.then_some(ChecksumType::FullObject))
@@ -522,8 +511,12 @@ impl Multipart {
 
     async fn send_abort(&self) -> Result<(), Failure> {
         let bucket = &self.bucket;
-        let abort =
-            bucket.client.abort_multipart_upload().bucket(&bucket.name).key(self.key()).upload_id(self.id());
+        let abort = bucket
+            .client
+            .abort_multipart_upload()
+            .bucket(&bucket.name)
+            .key(self.upload.key())
+            .upload_id(self.upload.id());
         match abort.send().await {
             Ok(_) => Ok(()),
             Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_upload()) => Ok(()),
@@ -533,7 +526,12 @@ impl Multipart {
 
     async fn is_gone(&self) -> bool {
         let bucket = &self.bucket;
-        let list = bucket.client.list_parts().bucket(&bucket.name).key(self.key()).upload_id(self.id());
+        let list = bucket
+            .client
+            .list_parts()
+            .bucket(&bucket.name)
+            .key(self.upload.key())
+            .upload_id(self.upload.id());
         list.max_parts(1).send().await.is_err()
     }
 }

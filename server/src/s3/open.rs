@@ -1,9 +1,9 @@
-//! The multipart uploads that this process has opened and not ended: which are alive, and which nobody carries any more.
+//! The multipart uploads that this process carries, and those that it has left open.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Given up uploads that are remembered; those beyond are found by their age.
+/// Left uploads that are remembered; those beyond are found by their age.
 const MOST_ORPHANS: usize = 10_000;
 
 /// Cheap to clone; all clones are the same.
@@ -12,28 +12,29 @@ pub struct OpenUploads(Arc<Mutex<Open>>);
 
 #[derive(Default)]
 struct Open {
-    alive: HashSet<UploadName>,
+    /// Keys: each is one upload's, and known before the store has named it.
+    alive: HashSet<String>,
     /// The longest left first, so that one which the store never lets go does not stand before the others.
     orphans: VecDeque<UploadName>,
 }
 
 /// How the store names a multipart upload.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct UploadName {
-    pub key: String,
-    pub id: String,
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct UploadName {
+    key: String,
+    id: String,
 }
 
 impl OpenUploads {
-    /// An upload that somebody carries from now on.
-    pub fn begin(&self, name: UploadName) -> Carried {
-        self.lock().alive.insert(name.clone());
-        Carried { open: self.clone(), name, is_ended: false }
+    /// An upload to this key is alive from now on, before the store is asked to open it.
+    pub fn begin(&self, key: String) -> Alive {
+        self.lock().alive.insert(key.clone());
+        Alive { open: self.clone(), key }
     }
 
     #[must_use]
-    pub fn is_alive(&self, name: &UploadName) -> bool {
-        self.lock().alive.contains(name)
+    pub fn is_alive(&self, key: &str) -> bool {
+        self.lock().alive.contains(key)
     }
 
     /// Uploads that were left open and wait to be aborted.
@@ -44,8 +45,8 @@ impl OpenUploads {
 
     /// The next of them, carried again.
     pub fn adopt(&self) -> Option<Carried> {
-        let name = self.lock().orphans.pop_front()?;
-        Some(self.begin(name))
+        let UploadName { key, id } = self.lock().orphans.pop_front()?;
+        Some(self.begin(key).opened(id))
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -53,14 +54,43 @@ impl OpenUploads {
     }
 }
 
-/// An open upload's name, while somebody carries it; dropped before its end, the sweeper has to come for it.
-pub struct Carried {
+/// Keeps the sweeper from an upload.
+pub struct Alive {
     open: OpenUploads,
-    pub name: UploadName,
+    key: String,
+}
+
+impl Alive {
+    /// The store has opened it under this id.
+    pub fn opened(self, id: String) -> Carried {
+        Carried { alive: self, id, is_ended: false }
+    }
+}
+
+impl Drop for Alive {
+    fn drop(&mut self) {
+        self.open.lock().alive.remove(&self.key);
+    }
+}
+
+/// An open upload, while somebody carries it; dropped before its end, the sweeper has to come for it.
+pub struct Carried {
+    alive: Alive,
+    id: String,
     is_ended: bool,
 }
 
 impl Carried {
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.alive.key
+    }
+
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
     /// Completed or aborted: nothing of it is left to do.
     pub fn end(mut self) {
         self.is_ended = true;
@@ -69,10 +99,10 @@ impl Carried {
 
 impl Drop for Carried {
     fn drop(&mut self) {
-        let mut open = self.open.lock();
-        open.alive.remove(&self.name);
+        let name = UploadName { key: self.alive.key.clone(), id: self.id.clone() };
+        let mut open = self.alive.open.lock();
         if !self.is_ended && open.orphans.len() < MOST_ORPHANS {
-            open.orphans.push_back(self.name.clone());
+            open.orphans.push_back(name);
         }
     }
 }
@@ -84,16 +114,17 @@ mod tests {
     #[test]
     fn what_is_dropped_before_its_end_is_adopted() {
         let open = OpenUploads::default();
-        let name = |id: &str| UploadName { key: "k".to_owned(), id: id.to_owned() };
-        let (ended, left) = (open.begin(name("1")), open.begin(name("2")));
-        assert!(open.is_alive(&name("1")) && open.is_alive(&name("2")));
+        let begin = |key: &str| open.begin(key.to_owned());
+        drop(begin("refused by the store"));
+        let (ended, left) = (begin("1").opened("a".to_owned()), begin("2").opened("b".to_owned()));
+        assert!(open.is_alive("1") && open.is_alive("2") && !open.is_alive("refused by the store"));
         ended.end();
         drop(left);
-        assert!(!open.is_alive(&name("1")) && !open.is_alive(&name("2")));
+        assert!(!open.is_alive("1") && !open.is_alive("2"));
         assert_eq!(open.orphans(), 1);
         let adopted = open.adopt().unwrap();
-        assert_eq!(adopted.name, name("2"));
-        assert!(open.is_alive(&name("2")) && open.adopt().is_none());
+        assert_eq!((adopted.key(), adopted.id()), ("2", "b"));
+        assert!(open.is_alive("2") && open.adopt().is_none());
         adopted.end();
         assert_eq!(open.orphans(), 0);
     }
