@@ -216,14 +216,15 @@ impl Bucket {
             .content_disposition(&object.content_disposition)
             .set_checksum_algorithm(self.checksum_algorithm())
             .set_checksum_type(self.checksums.then_some(ChecksumType::FullObject));
-        let created =
-            create.send().await.map_err(|error| Fault::read("CreateMultipartUpload", &error).failure);
-        let created = created.map_err(|failure| match failure {
-            // No byte was sent yet: nothing of the file was rejected (FAULTS.md, D17).
-            Failure::StorageRejected => Failure::StorageUnreachable,
-            failure => failure,
+        let created = create.send().await.map_err(|error| {
+            let is_success = error.raw_response().is_some_and(|answer| answer.status().is_success());
+            match Fault::read("CreateMultipartUpload", &error).failure {
+                // No byte was sent yet: nothing of the file was rejected (FAULTS.md, D17).
+                Failure::StorageRejected if !is_success => Failure::StorageUnreachable,
+                failure => failure,
+            }
         })?;
-        let id = created.upload_id.ok_or(Failure::StorageUnreachable)?;
+        let id = created.upload_id.filter(|id| !id.is_empty()).ok_or(Failure::StorageRejected)?;
         Ok(Multipart { bucket: self.clone(), key: object.key.clone(), id })
     }
 
