@@ -196,7 +196,8 @@ impl Bucket {
                 .body(ByteStream::new(SdkBody::from_body_1_x(body)))
                 .customize()
                 .mutate_request(move |request| request.add_extension(counter.clone()));
-            put.send().await.map(drop).map_err(|error| Fault::read("PutObject", &error))
+            let put = put.send().await.map_err(|error| Fault::read("PutObject", &error))?;
+            intact(put.checksum_crc64_nvme.as_deref(), part.checksum())
         };
         let sent = send_part(part, watch, &self.clocks, self.slack(), call).await;
         sent.map_err(|fault| fault.failure)
@@ -231,9 +232,11 @@ impl Bucket {
     /// Asks the store what became of an object, and checks it if it is there.
     ///
     /// # Errors
-    /// `failure` when the object is not there; `integrity` when it is not what was sent, and deleted.
+    /// `failure` when the object is not there; `integrity` when it is not what was sent, or was answered to be
+    /// something else, and deleted.
     pub async fn settle(&self, key: &str, content: &Content, failure: Failure) -> Result<Stored, NotStored> {
         match self.head(key).await {
+            Ok(Some(_)) if failure == Failure::Integrity => self.remove(key).await,
             Ok(Some(head)) => self.compare(key, content, head).await,
             Ok(None) => Err(NotStored::Failed(failure)),
             Err(_) => Err(NotStored::Unknown),
@@ -241,11 +244,15 @@ impl Bucket {
     }
 
     async fn compare(&self, key: &str, content: &Content, head: Head) -> Result<Stored, NotStored> {
-        let same_sum = head.checksum.is_none_or(|checksum| checksum == content.checksum());
-        if head.size == content.size && same_sum {
+        if head.size == content.size && is_same(head.checksum.as_deref(), content.crc) {
             return Ok(Stored { etag: head.etag });
         }
         tracing::error!(size.sent = content.size, size.stored = head.size, "the store holds something else");
+        self.remove(key).await
+    }
+
+    /// Takes an object away that is not what was sent, or that the store itself has called something else.
+    async fn remove(&self, key: &str) -> Result<Stored, NotStored> {
         let deleted = self.client.delete_object().bucket(&self.name).key(key).send().await;
         deleted.map_err(|error| {
             Fault::read("DeleteObject", &error);
@@ -259,8 +266,7 @@ impl Bucket {
         match head.send().await {
             Ok(head) => Ok(Some(Head {
                 size: head.content_length.and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
-                // A checksum of checksums cannot be compared with one over the whole.
-                checksum: head.checksum_crc64_nvme.filter(|checksum| !checksum.contains('-')),
+                checksum: head.checksum_crc64_nvme,
                 etag: head.e_tag,
             })),
             Err(error) if error.as_service_error().is_some_and(|error| error.is_not_found()) => Ok(None),
@@ -292,6 +298,16 @@ impl Bucket {
     fn slack(&self) -> u64 {
         if self.checksums { CHECKSUM_CHUNK } else { 0 }
     }
+}
+
+/// Whether what the store says it holds is what was sent.
+fn intact(answered: Option<&str>, crc: u64) -> Result<(), Fault> {
+    if is_same(answered, crc) { Ok(()) } else { Err(Fault::damaged()) }
+}
+
+/// A checksum of checksums cannot be compared with one over the whole.
+fn is_same(answered: Option<&str>, crc: u64) -> bool {
+    answered.is_none_or(|answered| answered.contains('-') || answered == checksum::text(crc))
 }
 
 fn length(bytes: u64) -> i64 {
@@ -338,11 +354,7 @@ impl Multipart {
                 .customize()
                 .mutate_request(move |request| request.add_extension(counter.clone()));
             let uploaded = upload.send().await.map_err(|error| Fault::read("UploadPart", &error))?;
-            let is_same = |answered: &String| *answered == checksum::text(part.checksum());
-            match uploaded.checksum_crc64_nvme.as_ref().is_none_or(is_same) {
-                true => Ok(uploaded),
-                false => Err(Fault::damaged()),
-            }
+            intact(uploaded.checksum_crc64_nvme.as_deref(), part.checksum()).map(|()| uploaded)
         };
         let sent = send_part(part, watch, &self.bucket.clocks, self.bucket.slack(), call).await;
         let done = sent.map_err(|fault| fault.failure)?;
@@ -409,6 +421,7 @@ impl Multipart {
             .config_override(config::Builder::new().timeout_config(timeouts.build()));
         let completed = complete.send().await;
         let completed = completed.map_err(|error| Fault::read("CompleteMultipartUpload", &error))?;
+        intact(completed.checksum_crc64_nvme.as_deref(), content.crc)?;
         // The SDK takes any 200 for success; the store's own answer names the object.
         completed.e_tag.map(drop).ok_or(Fault::ended(Failure::StorageRejected))
     }
