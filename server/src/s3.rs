@@ -20,7 +20,7 @@ use aws_sdk_s3::{Client, config};
 
 use attempts::send_part;
 pub use attempts::{PartEvent, PartWatch};
-use fault::Fault;
+use fault::{ComeAgain, Fault};
 
 use crate::checksum;
 use crate::config::{Checksums, Clocks, StorageConfig};
@@ -142,6 +142,7 @@ impl Bucket {
             // It takes a pausing client for a stalled store (FACTS.md 1.6); `attempts` watches instead.
             .stalled_stream_protection(StalledStreamProtectionConfig::enabled().upload_enabled(false).build())
             .retry_config(retries.with_initial_backoff(clocks.store_backoff))
+            .retry_classifier(ComeAgain)
             .timeout_config(timeouts.build())
             .build();
         let parts = config

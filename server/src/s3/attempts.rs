@@ -57,6 +57,7 @@ where
         part.more_than(sent_before).await;
         let without_copy = || Fault::ended(part.failure().unwrap_or(Failure::ReplayUnavailable));
         let body = part.body().ok_or_else(without_copy)?;
+        let given_before = part.was_given_whole();
         watch(PartEvent::Attempt(attempt));
         let sent = Arc::new(AtomicU64::new(0));
         let counter = counter(&sent, watch);
@@ -80,6 +81,9 @@ where
             () = stall(part, &sent, clocks.store_stall, slack) => Fault::stalled(),
         };
         part.rewind();
+        if fault.refused && !given_before {
+            part.take_back();
+        }
         if let Some(failure) = part.failure() {
             return Err(Fault::ended(failure));
         }
