@@ -88,10 +88,9 @@ impl Fault {
             (_, "RequestTimeout") => Self { connection: true, ..Self::yes(Failure::StorageTimeout) },
             (_, "InternalError") => Self::yes(Failure::StorageRejected),
             (_, "NoSuchUpload") => Self::ended(Failure::UploadLost),
-            // The SDK takes the store's time from the refusal, and another token if there is one.
-            (_, "ExpiredToken" | "RequestTimeTooSkewed") => {
-                Self { retry: Retry::Once, ..Self::yes(Failure::StorageConfig) }
-            }
+            (_, "ExpiredToken") => Self { retry: Retry::Once, ..Self::yes(Failure::StorageConfig) },
+            // The SDK takes the store's time from the refusal and signs the next attempt with it.
+            (_, "RequestTimeTooSkewed") => Self::yes(Failure::StorageConfig),
             (507, _) | (_, "StorageFull" | "XMinioStorageFull") => Self::ended(Failure::StorageFull),
             (_, "BadDigest" | "XAmzContentChecksumMismatch" | "XAmzContentSHA256Mismatch") => Self::damaged(),
             (503 | 429, _) => Self::yes(Failure::StorageBusy),
