@@ -24,6 +24,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use http::{Response, Uri};
+use http_body_util::Limited;
 use hyper::body::Incoming;
 use hyper::service::Service;
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
@@ -38,6 +39,8 @@ pub use wire::WireCounter;
 
 /// Time for DNS, TCP and TLS together, unless the SDK's settings say otherwise.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Most bytes of an answer's body: no object is read, and a list of a thousand uploads is far shorter.
+const MAX_ANSWER: usize = 4 * 1024 * 1024;
 /// How long a connection without a request is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// The same for requests that must not be sent twice (POST): stores cut idle connections after 5 s or more,
@@ -144,7 +147,9 @@ impl Connector {
         // A server error may be this one host's: the next request gets another connection.
         let pool = (!response.status().is_server_error()).then(|| Arc::clone(&self.pool));
         let lease = Lease::new(connection, target, pool);
-        let response = response.map(|body| SdkBody::from_body_1_x(Answer::new(body, lease)));
+        // The SDK keeps an answer whole in memory before it reads it.
+        let limited = |body| Limited::new(Answer::new(body, lease), MAX_ANSWER);
+        let response = response.map(|body| SdkBody::from_body_1_x(limited(body)));
         HttpResponse::try_from(response).map_err(|error| ConnectorError::other(error.into(), None))
     }
 }

@@ -126,12 +126,7 @@ impl Carrier {
     ) -> Result<Delivered, NotStored> {
         // Boxed, each call takes room only while it runs: the parts take the longest.
         let upload = Box::pin(self.bucket.create(&self.object)).await.map_err(NotStored::Failed)?;
-        let sent = tokio::select! {
-            biased;
-            failure = self.progress.ended() => Err(failure),
-            sent = self.send_parts(&upload, incoming) => sent,
-        };
-        let ready = match sent {
+        let ready = match self.send_parts(&upload, incoming).await {
             Ok(parts) => self.wait_for(arrival).await.map(|content| (parts, content)),
             Err(failure) => Err(failure),
         };
@@ -150,7 +145,7 @@ impl Carrier {
         }
     }
 
-    /// Sends parts as they set out. On return none is on its way.
+    /// Sends parts as they set out, until the upload has ended or one has failed. On return none is on its way.
     async fn send_parts(
         &self,
         upload: &Multipart,
@@ -159,8 +154,13 @@ impl Carrier {
         let mut running = FuturesUnordered::new();
         let mut done = Vec::new();
         let mut more = true;
-        while more || !running.is_empty() {
+        let failure = loop {
+            if !more && running.is_empty() {
+                return Ok(done);
+            }
             tokio::select! {
+                biased;
+                failure = self.progress.ended() => break failure,
                 departed = incoming.recv(), if more => match departed {
                     Some(Departed { part, departure, live }) => running.push(async move {
                         let _live = live;
@@ -171,10 +171,15 @@ impl Carrier {
                     }),
                     None => more = false,
                 },
-                Some(part) = running.next(), if !running.is_empty() => done.push(part?),
+                Some(part) = running.next(), if !running.is_empty() => match part {
+                    Ok(part) => done.push(part),
+                    Err(failure) => break failure,
+                },
             }
-        }
-        Ok(done)
+        };
+        self.parts.each(|part| part.fail(failure));
+        while running.next().await.is_some() {}
+        Err(failure)
     }
 
     /// The word that the file has arrived; anything else is its failure.

@@ -326,6 +326,11 @@ impl Part {
         self.lock().yielded = 0;
     }
 
+    /// The store has refused what it was given: it cannot have the part.
+    pub fn take_back(&self) {
+        self.lock().given_whole = false;
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

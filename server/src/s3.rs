@@ -8,12 +8,14 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
     StalledStreamProtectionConfig,
 };
+use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
 use aws_sdk_s3::primitives::{ByteStream, DateTime, SdkBody};
 use aws_sdk_s3::types::{
@@ -23,7 +25,7 @@ use aws_sdk_s3::{Client, config};
 
 use attempts::send_part;
 pub use attempts::{PartEvent, PartWatch};
-use fault::Fault;
+use fault::{ComeAgain, Fault};
 use open::{Carried, OpenUploads};
 
 use crate::checksum;
@@ -149,6 +151,7 @@ impl Bucket {
             // It takes a pausing client for a stalled store (FACTS.md 1.6); `attempts` watches instead.
             .stalled_stream_protection(StalledStreamProtectionConfig::enabled().upload_enabled(false).build())
             .retry_config(retries.with_initial_backoff(clocks.store_backoff))
+            .retry_classifier(ComeAgain)
             .timeout_config(timeouts.build())
             .build();
         let parts = config
@@ -217,7 +220,8 @@ impl Bucket {
                 .body(ByteStream::new(SdkBody::from_body_1_x(body)))
                 .customize()
                 .mutate_request(move |request| request.add_extension(counter.clone()));
-            put.send().await.map(drop).map_err(|error| Fault::read("PutObject", &error))
+            let put = put.send().await.map_err(|error| Fault::read("PutObject", &error))?;
+            intact(put.checksum_crc64_nvme.as_deref(), part.checksum())
         };
         let sent = send_part(part, watch, &self.clocks, self.slack(), call).await;
         sent.map_err(|fault| fault.failure)
@@ -238,23 +242,26 @@ impl Bucket {
             .content_disposition(&object.content_disposition)
             .set_checksum_algorithm(self.checksum_algorithm())
             .set_checksum_type(self.checksums.then_some(ChecksumType::FullObject));
-        let created =
-            create.send().await.map_err(|error| Fault::read("CreateMultipartUpload", &error).failure);
-        let created = created.map_err(|failure| match failure {
-            // No byte was sent yet: nothing of the file was rejected (FAULTS.md, D17).
-            Failure::StorageRejected => Failure::StorageUnreachable,
-            failure => failure,
+        let created = create.send().await.map_err(|error| {
+            let is_success = error.raw_response().is_some_and(|answer| answer.status().is_success());
+            match Fault::read("CreateMultipartUpload", &error).failure {
+                // No byte was sent yet: nothing of the file was rejected (FAULTS.md, D17).
+                Failure::StorageRejected if !is_success => Failure::StorageUnreachable,
+                failure => failure,
+            }
         })?;
-        let id = created.upload_id.ok_or(Failure::StorageUnreachable)?;
+        let id = created.upload_id.filter(|id| !id.is_empty()).ok_or(Failure::StorageRejected)?;
         Ok(Multipart { bucket: self.clone(), upload: alive.opened(id) })
     }
 
     /// Asks the store what became of an object, and checks it if it is there.
     ///
     /// # Errors
-    /// `failure` when the object is not there; `integrity` when it is not what was sent, and deleted.
+    /// `failure` when the object is not there; `integrity` when it is not what was sent, or was answered to be
+    /// something else, and deleted.
     pub async fn settle(&self, key: &str, content: &Content, failure: Failure) -> Result<Stored, NotStored> {
         match self.head(key).await {
+            Ok(Some(_)) if failure == Failure::Integrity => self.remove(key).await,
             Ok(Some(head)) => self.compare(key, content, head).await,
             Ok(None) => Err(NotStored::Failed(failure)),
             Err(_) => Err(NotStored::Unknown),
@@ -262,11 +269,15 @@ impl Bucket {
     }
 
     async fn compare(&self, key: &str, content: &Content, head: Head) -> Result<Stored, NotStored> {
-        let same_sum = head.checksum.is_none_or(|checksum| checksum == content.checksum());
-        if head.size == content.size && same_sum {
+        if head.size == content.size && is_same(head.checksum.as_deref(), content.crc) {
             return Ok(Stored { etag: head.etag });
         }
         tracing::error!(size.sent = content.size, size.stored = head.size, "the store holds something else");
+        self.remove(key).await
+    }
+
+    /// Takes an object away that is not what was sent, or that the store itself has called something else.
+    async fn remove(&self, key: &str) -> Result<Stored, NotStored> {
         let deleted = self.client.delete_object().bucket(&self.name).key(key).send().await;
         deleted.map_err(|error| {
             Fault::read("DeleteObject", &error);
@@ -277,11 +288,17 @@ impl Bucket {
 
     async fn head(&self, key: &str) -> Result<Option<Head>, Fault> {
         let head = self.client.head_object().bucket(&self.name).key(key).checksum_mode(ChecksumMode::Enabled);
-        match head.send().await {
+        let mut answered = head.clone().send().await;
+        // The refusal of a HEAD names no reason. If it was our clock, the SDK has learned the store's from it.
+        let status =
+            |error: &SdkError<_, HttpResponse>| error.raw_response().map(|answer| answer.status().as_u16());
+        if answered.as_ref().err().and_then(status) == Some(403) {
+            answered = head.send().await;
+        }
+        match answered {
             Ok(head) => Ok(Some(Head {
                 size: head.content_length.and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
-                // A checksum of checksums cannot be compared with one over the whole.
-                checksum: head.checksum_crc64_nvme.filter(|checksum| !checksum.contains('-')),
+                checksum: head.checksum_crc64_nvme,
                 etag: head.e_tag,
             })),
             Err(error) if error.as_service_error().is_some_and(|error| error.is_not_found()) => Ok(None),
@@ -356,6 +373,16 @@ impl Bucket {
     }
 }
 
+/// Whether what the store says it holds is what was sent.
+fn intact(answered: Option<&str>, crc: u64) -> Result<(), Fault> {
+    if is_same(answered, crc) { Ok(()) } else { Err(Fault::damaged()) }
+}
+
+/// A checksum of checksums cannot be compared with one over the whole.
+fn is_same(answered: Option<&str>, crc: u64) -> bool {
+    answered.is_none_or(|answered| answered.contains('-') || answered == checksum::text(crc))
+}
+
 fn length(bytes: u64) -> i64 {
     i64::try_from(bytes).expect("sizes are limited to what S3 takes")
 }
@@ -406,11 +433,7 @@ impl Multipart {
                 .customize()
                 .mutate_request(move |request| request.add_extension(counter.clone()));
             let uploaded = upload.send().await.map_err(|error| Fault::read("UploadPart", &error))?;
-            let is_same = |answered: &String| *answered == checksum::text(part.checksum());
-            match uploaded.checksum_crc64_nvme.as_ref().is_none_or(is_same) {
-                true => Ok(uploaded),
-                false => Err(Fault::damaged()),
-            }
+            intact(uploaded.checksum_crc64_nvme.as_deref(), part.checksum()).map(|()| uploaded)
         };
         let sent = send_part(part, watch, &self.bucket.clocks, self.bucket.slack(), call).await;
         let done = sent.map_err(|fault| fault.failure)?;
@@ -481,6 +504,7 @@ impl Multipart {
             .config_override(config::Builder::new().timeout_config(timeouts.build()));
         let completed = complete.send().await;
         let completed = completed.map_err(|error| Fault::read("CompleteMultipartUpload", &error))?;
+        intact(completed.checksum_crc64_nvme.as_deref(), content.crc)?;
         // The SDK takes any 200 for success; the store's own answer names the object.
         completed.e_tag.map(drop).ok_or(Fault::ended(Failure::StorageRejected))
     }

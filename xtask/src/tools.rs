@@ -11,7 +11,12 @@ use crate::program::{self, Failure};
 const WASM: &str = "wasm32-unknown-unknown";
 
 /// Debian's packages that the tests drive, each with the program that it brings.
-const TEST_PACKAGES: [(&str, &str); 2] = [("chromium", "/usr/bin/chromium"), ("rclone", "/usr/bin/rclone")];
+const TEST_PACKAGES: [(&str, &str); 4] = [
+    ("chromium", "/usr/bin/chromium"),
+    ("faketime", "/usr/bin/faketime"),
+    ("fiu-utils", "/usr/bin/fiu-run"),
+    ("rclone", "/usr/bin/rclone"),
+];
 
 /// Standard library for the browser.
 ///

@@ -15,6 +15,10 @@ use crate::parts::{Part, PartBody};
 /// Attempts at one part (FAULTS.md, limits: between the SDK's 3 and mountpoint's 10).
 const MAX_ATTEMPTS: u32 = 4;
 
+/// How long an upload that has ended waits for the answer to a part that was sent whole: less than what is left to
+/// clean up in at the end of the process.
+const LANDING: Duration = Duration::from_secs(3);
+
 /// What happens to a part on its way; told synchronously, from any thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PartEvent {
@@ -53,13 +57,22 @@ where
         part.more_than(sent_before).await;
         let without_copy = || Fault::ended(part.failure().unwrap_or(Failure::ReplayUnavailable));
         let body = part.body().ok_or_else(without_copy)?;
+        let given_before = part.was_given_whole();
         watch(PartEvent::Attempt(attempt));
         let sent = Arc::new(AtomicU64::new(0));
         let counter = counter(&sent, watch);
+        let calling = call(body, counter);
+        tokio::pin!(calling);
         let fault = tokio::select! {
             biased;
-            failure = part.failed() => return Err(Fault::ended(failure)),
-            result = call(body, counter) => match result {
+            failure = part.failed() => {
+                // Its last byte may be out: until the answer the store may still put it into the upload.
+                if part.was_given_whole() {
+                    let _ = tokio::time::timeout(LANDING, calling).await;
+                }
+                return Err(Fault::ended(failure));
+            }
+            result = &mut calling => match result {
                 Ok(done) if part.was_given_whole() => return Ok(done),
                 // A store that takes part of a part for the whole is none.
                 Ok(_) => Fault::ended(Failure::StorageRejected),
@@ -68,6 +81,9 @@ where
             () = stall(part, &sent, clocks.store_stall, slack) => Fault::stalled(),
         };
         part.rewind();
+        if fault.refused && !given_before {
+            part.take_back();
+        }
         if let Some(failure) = part.failure() {
             return Err(Fault::ended(failure));
         }

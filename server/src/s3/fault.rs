@@ -1,7 +1,9 @@
 //! What a store's answer, or its silence, means for us.
 
 use aws_sdk_s3::config::http::HttpResponse;
-use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::config::interceptors::InterceptorContext;
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 
 use crate::error::Failure;
 
@@ -21,20 +23,22 @@ pub struct Fault {
     pub retry: Retry,
     /// The connection broke, rather than the store refusing.
     pub connection: bool,
+    /// The store has said that it did nothing.
+    pub refused: bool,
 }
 
 impl Fault {
     pub const fn stalled() -> Self {
-        Self { failure: Failure::StorageTimeout, retry: Retry::Yes, connection: false }
+        Self { failure: Failure::StorageTimeout, retry: Retry::Yes, connection: false, refused: false }
     }
 
     pub const fn ended(failure: Failure) -> Self {
-        Self { failure, retry: Retry::No, connection: false }
+        Self { failure, retry: Retry::No, connection: false, refused: false }
     }
 
     /// The store holds something else than was sent.
     pub const fn damaged() -> Self {
-        Self { failure: Failure::Integrity, retry: Retry::Once, connection: false }
+        Self { failure: Failure::Integrity, retry: Retry::Once, connection: false, refused: false }
     }
 
     /// Reads a failed call of `operation`, and logs its whole chain once.
@@ -48,23 +52,32 @@ impl Fault {
             SdkError::ConstructionFailure(_) => Self::ended(Failure::Internal),
             SdkError::TimeoutError(_) => Self::stalled(),
             SdkError::DispatchFailure(cause) if cause.is_user() => Self::ended(Failure::Internal),
-            SdkError::DispatchFailure(_) => {
-                Self { failure: Failure::StorageUnreachable, retry: Retry::Yes, connection: true }
+            SdkError::DispatchFailure(_) => Self {
+                failure: Failure::StorageUnreachable,
+                retry: Retry::Yes,
+                connection: true,
+                refused: false,
+            },
+            _ => Self { refused: (300..500).contains(&status), ..Self::of_answer(status, code) },
+        };
+        let what = match code {
+            "RequestTimeTooSkewed" => {
+                "the store failed a call: the clock of this machine is wrong, or the store's is"
             }
-            _ => Self::of_answer(status, code),
+            _ => "the store failed a call",
         };
         tracing::warn!(
             s3.operation = operation,
             s3.status = status,
             s3.code = code,
-            error = %DisplayErrorContext(error),
-            "the store failed a call"
+            error = causes(error),
+            "{what}"
         );
         fault
     }
 
     const fn yes(failure: Failure) -> Self {
-        Self { failure, retry: Retry::Yes, connection: false }
+        Self { failure, retry: Retry::Yes, connection: false, refused: false }
     }
 
     fn of_answer(status: u16, code: &str) -> Self {
@@ -76,6 +89,8 @@ impl Fault {
             (_, "InternalError") => Self::yes(Failure::StorageRejected),
             (_, "NoSuchUpload") => Self::ended(Failure::UploadLost),
             (_, "ExpiredToken") => Self { retry: Retry::Once, ..Self::yes(Failure::StorageConfig) },
+            // The SDK takes the store's time from the refusal and signs the next attempt with it.
+            (_, "RequestTimeTooSkewed") => Self::yes(Failure::StorageConfig),
             (507, _) | (_, "StorageFull" | "XMinioStorageFull") => Self::ended(Failure::StorageFull),
             (_, "BadDigest" | "XAmzContentChecksumMismatch" | "XAmzContentSHA256Mismatch") => Self::damaged(),
             (503 | 429, _) => Self::yes(Failure::StorageBusy),
@@ -86,6 +101,31 @@ impl Fault {
             }
             _ => Self::ended(Failure::StorageRejected),
         }
+    }
+}
+
+/// The error and what caused it, in words. The SDK's own way to show them adds the store's whole answer, and that has
+/// keys in it.
+fn causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"))
+}
+
+/// For the SDK's own retries: statuses that ask to come again, whatever code stands beside them.
+#[derive(Debug)]
+pub struct ComeAgain;
+
+impl ClassifyRetry for ComeAgain {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        match context.response().map(|answer| answer.status().as_u16()) {
+            Some(429) => RetryAction::throttling_error(),
+            Some(408) => RetryAction::transient_error(),
+            _ => RetryAction::NoActionIndicated,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "come again"
     }
 }
 

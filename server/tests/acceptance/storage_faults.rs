@@ -1,8 +1,15 @@
 //! A store that fails once and is asked again: the upload passes, and nothing goes back on the bars.
 
-use app::wire::FileType::{self, DocsFile, MsaImgs};
+use std::time::Duration;
 
-use crate::support::client::Form;
+use app::wire::FileType::{self, DocsFile, MsaImgs};
+use app::wire::Status;
+use futures_util::future::join_all;
+
+use crate::SHORT;
+use crate::refusal::Refusal;
+use crate::support::bucket::Bucket;
+use crate::support::client::{Form, RawConnection, head};
 use crate::support::fixture::Fixture;
 use crate::support::sample::{self, KIB, MIB};
 use crate::support::socket::Watcher;
@@ -65,6 +72,58 @@ async fn d02_slow_down_twice() {
     fixture.finish().await;
 }
 
+/// The same of the calls that the SDK itself repeats.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d02_too_many_requests_of_every_call() {
+    let fixture = Fixture::start().await;
+    for op in [Op::Create, Op::UploadPart, Op::Complete, Op::Head] {
+        println!("{op:?}");
+        let before = fixture.store.calls_of(op).len();
+        fixture.store.on(op).first(2).fails(429, "TooManyRequests");
+        passes(&fixture, DocsFile, 6 * MIB).await;
+        assert!(
+            fixture.store.calls_of(op).len() >= before + 3,
+            "{op:?} was asked again\n{}",
+            fixture.store.log()
+        );
+        fixture.store.forget_rules();
+    }
+    fixture.finish().await;
+}
+
+/// Never more than four attempts, each after about twice the time, and those of many uploads not in step.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d02_attempts_are_few_and_come_later_each_time_and_not_in_step() {
+    const FIRST: Duration = Duration::from_millis(200);
+    let fixture = Fixture::setup().config(|config| config.clocks.store_backoff = FIRST).start().await;
+    fixture.store.on(Op::Put).fails(429, "TooManyRequests");
+    let image = sample::jpeg(20 * KIB);
+    let refused = (0..8).map(|n| {
+        let refusal = Refusal::of(&fixture, format!("upload {n}"), 503, "storage_busy").ends(MsaImgs);
+        refusal.post(Form::image(&image))
+    });
+    assert!(join_all(refused).await.iter().all(|problem| problem.retryable));
+    let puts = fixture.store.calls_of(Op::Put);
+    let mut firsts = Vec::new();
+    for key in puts.iter().map(|put| &put.key).collect::<std::collections::BTreeSet<_>>() {
+        let attempts: Vec<_> = puts.iter().filter(|put| put.key == *key).collect();
+        assert_eq!(attempts.len(), 4, "{}", fixture.store.log());
+        let wait = |n: usize| attempts[n + 1].at - attempts[n].ended().expect("it was answered");
+        for (n, full) in [FIRST, 2 * FIRST, 4 * FIRST].into_iter().enumerate() {
+            assert!(wait(n) >= full / 2, "wait {n} is {:?} of {full:?}", wait(n));
+            // A busy machine may be late, but not by this much.
+            assert!(wait(n) <= full + Duration::from_secs(2), "wait {n} is {:?} of {full:?}", wait(n));
+        }
+        firsts.push(wait(0));
+    }
+    assert_eq!(firsts.len(), 8);
+    let spread = *firsts.iter().max().unwrap() - *firsts.iter().min().unwrap();
+    assert!(spread > Duration::from_millis(10), "chance spreads them: {firsts:?}");
+    fixture.store.forget_rules();
+    fixture.nothing_stored().await;
+    fixture.finish().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn d04_request_timeout() {
     let fixture = Fixture::start().await;
@@ -92,6 +151,42 @@ async fn d06_a_connection_that_breaks_in_the_middle_of_a_part() {
         let content = sample::pdf(16 * MIB);
         let whole = Form::document(&content).without_sizes();
         assert_eq!(passes_as(&fixture, whole, DocsFile, &content).await, 1, "{cut:?}");
+    }
+    fixture.finish().await;
+}
+
+/// Nothing has to be waited for any more when the connection breaks: the attempt counts, and one more is enough.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d06_a_part_that_has_come_whole_is_cut_and_sent_once_more() {
+    let fixture = Fixture::start().await;
+    for (cut, op, file, size) in [
+        (Cut::Reset, Op::UploadPart, DocsFile, 10 * MIB),
+        (Cut::Fin, Op::UploadPart, DocsFile, 10 * MIB),
+        (Cut::Reset, Op::Put, MsaImgs, 3 * MIB),
+        (Cut::Fin, Op::Put, MsaImgs, 3 * MIB),
+    ] {
+        let id = format!("cut-{cut:?}-{op:?}");
+        println!("{id}");
+        let rule = if op == Op::Put { fixture.store.on(op) } else { fixture.store.on(op).part(2) };
+        let gate = rule.once().stalls_then_cuts(MIB as u64, cut);
+        let before = fixture.store.calls_of(op).len();
+        let content = if file == DocsFile { sample::pdf(size) } else { sample::jpeg(size) };
+        let form = if file == DocsFile { Form::document(&content) } else { Form::image(&content) };
+        let (form, server) = (form.client_id(&id), fixture.server);
+        let mut watcher = Watcher::new(server, &id).await;
+        let posting = tokio::spawn(async move { form.post(server).await });
+        watcher
+            .until("all received", |heard| {
+                heard.iter().find(|heard| Some(heard.message.received) == heard.message.total).map(|_| ())
+            })
+            .await;
+        gate.cancel();
+        fixture.take_stored(&posting.await.unwrap().stored_one(), &content).await;
+        assert_eq!(watcher.terminal(file).await.retries, 1, "{id}");
+        let calls = fixture.store.calls_of(op);
+        let parts = if op == Op::Put { 1 } else { 2 };
+        assert_eq!(calls.len() - before, parts + 1, "{id}: one more\n{}", fixture.store.log());
+        drop(watcher);
     }
     fixture.finish().await;
 }
@@ -165,4 +260,81 @@ async fn d10_a_store_that_pauses_is_waited_for() {
     assert_eq!(watcher.terminal(DocsFile).await.waiting, None);
     drop(watcher);
     fixture.finish().await;
+}
+
+/// A store that makes the object for a long time says 200 at once and keeps the connection with white space: longer than
+/// every clock but Complete's own. The client's connection stays, and serves its next request.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d15_complete_trickles_white_space() {
+    let impatient = |config: &mut server::config::Config| {
+        config.clocks.store_stall = SHORT;
+        config.clocks.body_silence = SHORT;
+        config.clocks.answer_silence = SHORT;
+        config.clocks.request_head = SHORT;
+    };
+    let fixture = Fixture::setup().config(impatient).start().await;
+    let content = sample::pdf(6 * MIB);
+    for (n, start) in ["<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n", ""].into_iter().enumerate() {
+        let id = format!("trickle-{n}");
+        let gate = fixture.store.on(Op::Complete).once().trickles(start);
+        let form = Form::document(&content).client_id(&id);
+        let body = form.body();
+        let mut watcher = Watcher::new(fixture.server, &id).await;
+        let mut client = RawConnection::connect(fixture.server).await;
+        client.write(&form.head(body.len())).await;
+        client.write(&body).await;
+        fixture.store.called(Op::Complete, n + 1).await;
+        // Longer than the clocks: what is tested is that this time does not count.
+        tokio::time::sleep(2 * SHORT).await;
+        let last = watcher.of(DocsFile).pop().expect("it is told of");
+        assert_eq!((last.status, last.progress), (Status::Processing, 99), "{last:?}");
+        gate.cancel();
+        let answer = client.answer().await;
+        fixture.take_stored(&answer.stored_one(), &content).await;
+        assert_eq!(watcher.terminal(DocsFile).await.status, Status::Completed);
+        client.write(&head("GET", "/healthz", &[])).await;
+        assert_eq!(client.answer().await.status, 200, "the connection was kept");
+        assert_eq!(fixture.store.calls_of(Op::Complete).len(), n + 1, "Complete is not sent twice");
+        drop((watcher, client));
+    }
+    assert!(fixture.store.calls_of(Op::Abort).is_empty(), "what is complete is not aborted");
+    fixture.finish().await;
+}
+
+/// A token that was refused once is tried once more: another may have been given out meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d21_a_token_that_has_expired_is_tried_once_more() {
+    let fixture = Fixture::start().await;
+    fixture.store.on(Op::UploadPart).part(2).once().fails(400, "ExpiredToken");
+    assert_eq!(passes(&fixture, DocsFile, 12 * MIB).await, 1);
+    fixture.finish().await;
+}
+
+/// Some stores want every part but the last to be as long as the first, and none longer than it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d26_a_store_that_refuses_unequal_parts() {
+    for part_size in [5 * MIB, 7 * MIB] {
+        let configure = move |config: &mut server::config::Config| {
+            config.limits.part_size = bytesize::ByteSize(part_size as u64);
+        };
+        let fixture = Fixture::setup().config(configure).start().await;
+        fixture.store.want_equal_parts();
+        for size in [5 * MIB, 5 * MIB + 1, part_size + 1, 2 * part_size, 12 * MIB + 7, 25 * MIB] {
+            println!("{size} in parts of {part_size}");
+            let content = sample::pdf(size);
+            passes_as(&fixture, Form::document(&content), DocsFile, &content).await;
+            passes_as(&fixture, Form::document(&content).without_sizes(), DocsFile, &content).await;
+        }
+        assert!(fixture.store.calls_of(Op::Complete).iter().all(|complete| complete.status() == Some(200)));
+        // The rule is in force: parts of another cut are refused.
+        let scripted = Bucket::at(fixture.store.addr);
+        let id = scripted.begin("unequal").await;
+        let mut parts = Vec::new();
+        for (number, size) in [(1, 6 * MIB), (2, 5 * MIB), (3, MIB)] {
+            parts.push(scripted.part("unequal", &id, number, sample::noise(size)).await);
+        }
+        assert!(!scripted.completes("unequal", &id, parts).await);
+        scripted.abort("unequal", &id).await;
+        fixture.finish().await;
+    }
 }

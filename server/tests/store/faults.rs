@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use aws_sdk_s3::Client;
 use server::embedded::{OpenError, Store};
 
+use crate::disk::SmallDisk;
 use crate::fixture::{BUCKET, MIB, TestDir, TestStore, bytes, code, get, put};
 use crate::multipart::{begin, complete, part};
 
@@ -29,7 +29,7 @@ async fn read(client: &Client, key: &str) -> Result<Vec<u8>, String> {
 }
 
 #[tokio::test]
-async fn a_flipped_bit_anywhere_is_an_error() {
+async fn g10_a_flipped_bit_anywhere_is_an_error() {
     let mut store = TestStore::start().await;
     let body = bytes(700_000, 1);
     put(&store.client(), "k", body.clone()).await;
@@ -73,7 +73,7 @@ async fn a_flipped_bit_anywhere_is_an_error() {
 }
 
 #[tokio::test]
-async fn a_cut_file_is_an_error() {
+async fn g10_a_cut_file_is_an_error() {
     let store = TestStore::start().await;
     let body = bytes(200_000, 2);
     put(&store.client(), "k", body.clone()).await;
@@ -95,7 +95,7 @@ async fn a_cut_file_is_an_error() {
 }
 
 #[tokio::test]
-async fn damaged_parts_are_an_error() {
+async fn g10_damaged_parts_are_an_error() {
     let store = TestStore::start().await;
     let client = store.client();
     let body = bytes(6 * MIB, 3);
@@ -201,37 +201,13 @@ async fn a_second_store_on_the_directory_refuses() {
     assert!(matches!(refused, OpenError::Io { .. }));
 }
 
-/// A disk of 6 MiB.
-struct SmallDisk(TestDir);
-
-impl SmallDisk {
-    fn mount() -> Option<Self> {
-        let dir = TestDir::new();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=6m", "tmpfs"]);
-        let mounted = mount.arg(dir.path()).output();
-        match mounted {
-            Ok(done) if done.status.success() => Some(Self(dir)),
-            refused => {
-                println!("SKIPPED: no small disk can be mounted here: {refused:?}");
-                None
-            }
-        }
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg(self.0.path()).status();
-    }
-}
-
 #[tokio::test]
-async fn a_full_disk_is_an_error_and_loses_nothing() {
-    let Some(disk) = SmallDisk::mount() else {
+async fn g07_a_full_disk_is_an_error_and_loses_nothing() {
+    let dir = TestDir::new();
+    let Some(_disk) = SmallDisk::mount(dir.path(), 6) else {
         return;
     };
-    let store = Store::open(disk.0.path()).unwrap();
+    let store = Store::open(dir.path()).unwrap();
     store.ensure_bucket(BUCKET).await.unwrap();
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -251,11 +227,11 @@ async fn a_full_disk_is_an_error_and_loses_nothing() {
         let refused = put.send().await.unwrap_err();
         assert_eq!(refused.raw_response().unwrap().status().as_u16(), 507);
         assert_eq!(code(Err::<(), _>(refused)), "StorageFull");
-        assert_eq!(disk.0.temporary().len(), 0);
+        assert_eq!(dir.temporary().len(), 0);
     }
     let big = client.upload_part().bucket(BUCKET).key("parts").upload_id(&id).part_number(1);
     assert_eq!(code(big.body(bytes(5 * MIB, 6).into()).send().await), "StorageFull");
-    assert_eq!(disk.0.temporary().len(), 0);
+    assert_eq!(dir.temporary().len(), 0);
     assert!(get(&client, "old").await == old);
     assert_eq!(read(&client, "new").await, Err("NoSuchKey".into()));
 

@@ -34,8 +34,17 @@ pub struct TestDir(PathBuf);
 
 impl TestDir {
     pub fn new() -> Self {
-        let name = format!("brigade-store-{:032x}", rand::random::<u128>());
-        let path = std::env::temp_dir().join(name);
+        Self::below(&std::env::temp_dir())
+    }
+
+    /// One whose files are in memory, where the system has such.
+    pub fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        if memory.is_dir() { Self::below(memory) } else { Self::new() }
+    }
+
+    fn below(parent: &Path) -> Self {
+        let path = parent.join(format!("brigade-store-{:032x}", rand::random::<u128>()));
         std::fs::create_dir(&path).unwrap();
         Self(path)
     }

@@ -2,10 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "where a test cannot go on it fails")]
 
+#[path = "../support/disk.rs"]
+mod disk;
 mod faults;
 mod fixture;
 mod killed;
 mod listing;
+mod model;
 mod multipart;
 mod objects;
 mod streaming;

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use aws_smithy_runtime_api::client::http::{
     HttpConnector as SmithyConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
 };
@@ -81,6 +82,20 @@ impl Bucket {
     pub async fn begin(&self, key: &str) -> String {
         let begun = self.client.create_multipart_upload().bucket(BUCKET).key(key).send().await;
         begun.expect("the upload begins").upload_id.expect("an id")
+    }
+
+    /// Sends a part; gives its ETag.
+    pub async fn part(&self, key: &str, upload_id: &str, number: i32, content: Vec<u8>) -> CompletedPart {
+        let part = self.client.upload_part().bucket(BUCKET).key(key).upload_id(upload_id);
+        let sent = part.part_number(number).body(content.into()).send().await.expect("the part is taken");
+        CompletedPart::builder().part_number(number).set_e_tag(sent.e_tag).build()
+    }
+
+    /// Whether the parts become an object.
+    pub async fn completes(&self, key: &str, upload_id: &str, parts: Vec<CompletedPart>) -> bool {
+        let list = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
+        let complete = self.client.complete_multipart_upload().bucket(BUCKET).key(key);
+        complete.upload_id(upload_id).multipart_upload(list).send().await.is_ok()
     }
 
     pub async fn delete(&self, key: &str) {

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -21,7 +22,7 @@ pub struct Child {
     log: watch::Receiver<String>,
     /// Ends with the process.
     draining: JoinHandle<()>,
-    _dir: Dir,
+    _dir: Arc<Dir>,
 }
 
 impl Child {
@@ -32,7 +33,11 @@ impl Child {
 
     /// The same by way of a program that becomes the server, such as `prlimit`.
     pub async fn start_under(program: &[&str], flags: &[&str]) -> Self {
-        let dir = Dir::new();
+        Self::start_in(Arc::new(Dir::new()), program, flags).await
+    }
+
+    /// The same in a directory of the caller's, which goes with the last of the two.
+    pub async fn start_in(dir: Arc<Dir>, program: &[&str], flags: &[&str]) -> Self {
         let words = [program, &[env!("CARGO_BIN_EXE_bucket-brigade")]].concat();
         let mut process = Command::new(words[0])
             .args(&words[1..])

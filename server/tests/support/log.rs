@@ -55,6 +55,12 @@ pub fn assert_is_discreet(log: &[u8]) {
     }
 }
 
+/// Whether this has been logged by this process.
+#[must_use]
+pub fn has(text: &str) -> bool {
+    memmem::find(&lock(&LINES).text, text.as_bytes()).is_some()
+}
+
 /// The first thing that should not be there, and its line.
 fn indiscretion(text: &[u8], secrets: &[String]) -> Option<String> {
     for secret in secrets {

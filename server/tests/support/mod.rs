@@ -15,6 +15,7 @@ mod store_wire;
 pub mod bucket;
 pub mod log;
 pub mod child;
+pub mod disk;
 pub mod fixture;
 pub mod truth;
 

@@ -39,6 +39,8 @@ pub struct Proxy {
 pub struct Direction {
     bytes: AtomicU64,
     rate: AtomicU64,
+    /// When the bytes passed on so far are paid for.
+    free_at: Mutex<Option<Instant>>,
     /// Most bytes of one write.
     slice: AtomicUsize,
     cut: Mutex<Option<(u64, Cut)>>,
@@ -53,6 +55,7 @@ impl Direction {
         Arc::new(Self {
             bytes: AtomicU64::new(0),
             rate: AtomicU64::new(0),
+            free_at: Mutex::new(None),
             slice: AtomicUsize::new(BUFFER),
             cut: Mutex::new(None),
             idle: AtomicU64::new(0),
@@ -67,7 +70,7 @@ impl Direction {
         self.bytes.load(Ordering::Acquire)
     }
 
-    /// Bytes a second from now on; 0 is without limit.
+    /// Bytes a second of all connections together from now on; 0 is without limit.
     pub fn limit(&self, rate: u64) {
         self.rate.store(rate, Ordering::Release);
     }
@@ -126,6 +129,19 @@ impl Direction {
         };
         let waited = tokio::time::timeout(PATIENCE, wait).await;
         waited.unwrap_or_else(|_| panic!("{} of {at_least} bytes passed the proxy", self.bytes()));
+    }
+
+    /// Until when whoever has passed on `bytes` since `started` must wait.
+    fn reserve(&self, started: Instant, bytes: usize) -> Option<Instant> {
+        let rate = self.rate.load(Ordering::Acquire);
+        if rate == 0 {
+            return None;
+        }
+        let mut free_at = self.free_at.lock().unwrap();
+        let start = free_at.map_or(started, |at| at.max(started));
+        let end = start + Duration::from_secs_f64(bytes as f64 / rate as f64);
+        *free_at = Some(end);
+        Some(end)
     }
 
     /// How many of `wanted` bytes may pass, and whether the connection ends after them.
@@ -323,15 +339,14 @@ async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, way: &Direction) ->
         }
         let _ = stalled.wait_for(|stalled| !stalled).await;
         let (allowed, cut) = way.allowance(read);
-        let rate = way.rate.load(Ordering::Acquire);
         let started = Instant::now();
         to.write_all(&buffer[..allowed]).await?;
         way.moved.send_replace(());
         if let Some(how) = cut {
             return Err(End::Cut(how));
         }
-        if rate > 0 {
-            tokio::time::sleep_until(started + Duration::from_secs_f64(allowed as f64 / rate as f64)).await;
+        if let Some(paid) = way.reserve(started, allowed) {
+            tokio::time::sleep_until(paid).await;
         }
     }
 }

@@ -3,11 +3,11 @@
 //! Rules are tried in the order in which they were made; the first whose turn it is decides. Time of
 //! waiting is never slept: [`ScriptedStore::until`] wakes at each call and each piece of a body.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::Path;
-use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -103,6 +103,12 @@ impl Call {
         self.op == Op::UploadPart && self.part == Some(part)
     }
 
+    /// The session's token, where the keys are temporary.
+    #[must_use]
+    pub fn token(&self) -> Option<&str> {
+        self.headers.get("x-amz-security-token").and_then(|value| value.to_str().ok())
+    }
+
     /// Which of the two files the key belongs to.
     #[must_use]
     pub fn file(&self) -> Option<FileType> {
@@ -134,6 +140,8 @@ pub enum Cut {
 pub(super) enum Act {
     /// Answer without doing it; `early`: without reading the body.
     Answer { status: u16, body: String, early: bool },
+    /// Read the body, then send the client elsewhere.
+    Redirect { status: u16, to: String },
     /// Do it, then give another answer.
     DoThenAnswer { status: u16, body: String },
     /// Do it, then cut the connection instead of the answer.
@@ -142,6 +150,10 @@ pub(super) enum Act {
     CutBody { after: u64, cut: Cut },
     /// Read so much of the body, then no more until the gate opens.
     StallBody { after: u64, gate: CancellationToken },
+    /// The same, then cut when the gate opens.
+    StallThenCut { after: u64, gate: CancellationToken, cut: Cut },
+    /// Begin a 200 with this, then white space until the gate opens, then do it and answer.
+    Trickle { start: &'static str, gate: CancellationToken },
     /// Wait at the gate, then do it.
     HoldBefore(CancellationToken),
     /// Do it, then wait at the gate with the answer.
@@ -154,6 +166,7 @@ struct Rule {
     op: Op,
     part: Option<u32>,
     file: Option<FileType>,
+    token: Option<String>,
     turns: RangeInclusive<u64>,
     seen: u64,
     act: Act,
@@ -164,6 +177,7 @@ impl Rule {
         self.op == call.op
             && (self.part.is_none() || self.part == call.part)
             && (self.file.is_none() || self.file == call.file())
+            && (self.token.is_none() || self.token.as_deref() == call.token())
     }
 }
 
@@ -190,6 +204,7 @@ pub struct ScriptedStore {
 pub(super) struct Shared {
     pub service: S3Service,
     pub pace: Pace,
+    wants_equal_parts: AtomicBool,
     state: Mutex<State>,
     version: watch::Sender<u64>,
 }
@@ -216,6 +231,7 @@ impl ScriptedStore {
         let shared = Arc::new(Shared {
             service,
             pace: Pace::default(),
+            wants_equal_parts: AtomicBool::new(false),
             state: Mutex::default(),
             version: watch::Sender::new(0),
         });
@@ -231,7 +247,7 @@ impl ScriptedStore {
     /// A new rule for an operation: every call, until it is narrowed.
     #[must_use = "a rule without an act does nothing"]
     pub fn on(&self, op: Op) -> RuleBuilder<'_> {
-        RuleBuilder { store: self, op, part: None, file: None, turns: 1..=u64::MAX }
+        RuleBuilder { store: self, op, part: None, file: None, token: None, turns: 1..=u64::MAX }
     }
 
     /// Forgets the script; the log stays.
@@ -242,6 +258,12 @@ impl ScriptedStore {
     /// Reads all bodies together at `rate` bytes a second; 0 is without limit.
     pub fn pace(&self, rate: u64) {
         self.shared.pace.set(rate);
+    }
+
+    /// From now on Complete is refused when the parts are not all equal but the last, which may be smaller: a rule of
+    /// some stores.
+    pub fn want_equal_parts(&self) {
+        self.shared.wants_equal_parts.store(true, Ordering::Release);
     }
 
     /// Every call so far, in order of arrival.
@@ -334,6 +356,7 @@ pub struct RuleBuilder<'a> {
     op: Op,
     part: Option<u32>,
     file: Option<FileType>,
+    token: Option<String>,
     turns: RangeInclusive<u64>,
 }
 
@@ -349,6 +372,13 @@ impl RuleBuilder<'_> {
     #[must_use]
     pub fn of(mut self, file: FileType) -> Self {
         self.file = Some(file);
+        self
+    }
+
+    /// Only for calls that bear this session token.
+    #[must_use]
+    pub fn bearing(mut self, token: &str) -> Self {
+        self.token = Some(token.to_owned());
         self
     }
 
@@ -385,6 +415,11 @@ impl RuleBuilder<'_> {
         self.add(Act::Answer { status, body: body.to_owned(), early: false });
     }
 
+    /// Reads the body, then points to another address instead of doing it.
+    pub fn redirects(self, status: u16, to: &str) {
+        self.add(Act::Redirect { status, to: to.to_owned() });
+    }
+
     /// Does it, then answers something else.
     pub fn does_but_answers(self, status: u16, body: &str) {
         self.add(Act::DoThenAnswer { status, body: body.to_owned() });
@@ -404,6 +439,21 @@ impl RuleBuilder<'_> {
     pub fn stalls_body(self, after: u64) -> CancellationToken {
         let gate = CancellationToken::new();
         self.add(Act::StallBody { after, gate: gate.clone() });
+        gate
+    }
+
+    /// Reads about `after` bytes of the body, then none, and cuts the connection when the gate is cancelled.
+    pub fn stalls_then_cuts(self, after: u64, cut: Cut) -> CancellationToken {
+        let gate = CancellationToken::new();
+        self.add(Act::StallThenCut { after, gate: gate.clone(), cut });
+        gate
+    }
+
+    /// Answers 200 at once and begins the body with `start`; white space follows until the gate is cancelled, then it
+    /// is done and the rest of its answer sent.
+    pub fn trickles(self, start: &'static str) -> CancellationToken {
+        let gate = CancellationToken::new();
+        self.add(Act::Trickle { start, gate: gate.clone() });
         gate
     }
 
@@ -427,8 +477,8 @@ impl RuleBuilder<'_> {
     }
 
     fn add(self, act: Act) {
-        let Self { store, op, part, file, turns } = self;
-        let rule = Rule { op, part, file, turns, seen: 0, act };
+        let Self { store, op, part, file, token, turns } = self;
+        let rule = Rule { op, part, file, token, turns, seen: 0, act };
         store.shared.state.lock().unwrap().rules.push(rule);
     }
 }
@@ -461,6 +511,25 @@ impl Shared {
         drop(state);
         self.version.send_modify(|n| *n += 1);
         due
+    }
+
+    /// What is said to a Complete of unequal parts where they have to be equal.
+    pub fn refusal_of(&self, call: &Call) -> Option<HttpResponse> {
+        if !call.is(Op::Complete) || !self.wants_equal_parts.load(Ordering::Acquire) {
+            return None;
+        }
+        let mut lengths = BTreeMap::new();
+        for part in &self.state.lock().unwrap().calls {
+            if part.is(Op::UploadPart) && part.upload_id == call.upload_id && part.status() == Some(200) {
+                lengths.insert(part.part, part.content_length);
+            }
+        }
+        let last = lengths.pop_last().map(|(_, length)| length);
+        let first = lengths.values().next().copied();
+        let is_equal = first.is_none_or(|first| {
+            lengths.values().all(|length| *length == first) && last.is_some_and(|last| last <= first)
+        });
+        (!is_equal).then(|| answer(400, &error_xml("InvalidPart")))
     }
 
     /// Counts body bytes of a call.

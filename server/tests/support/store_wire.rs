@@ -9,9 +9,10 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::stream::poll_fn;
 use http::{Method, Request};
 use http_body::{Body, Frame, SizeHint};
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -19,10 +20,11 @@ use s3s::HttpResponse;
 use s3s::service::S3Service;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::store::{ACCESS_KEY, Act, BUCKET, Call, Cut, Op, SECRET_KEY, Shared, answer};
+use super::store::{ACCESS_KEY, Act, BUCKET, Call, Cut, Op, SECRET_KEY, Shared, answer, error_xml};
 
 /// Opens the embedded store with its bucket.
 pub async fn open(dir: &Path) -> S3Service {
@@ -142,8 +144,10 @@ async fn handle(
     let (limit, at_limit) = match &act {
         Some(Act::CutBody { after, cut }) => (*after, AtLimit::Cut(*cut)),
         Some(Act::StallBody { after, gate }) => (*after, AtLimit::Wait(gate.clone())),
+        Some(Act::StallThenCut { after, gate, cut }) => (*after, AtLimit::WaitThenCut(gate.clone(), *cut)),
         _ => (u64::MAX, AtLimit::Cut(Cut::Fin)),
     };
+    let refusal = shared.refusal_of(&call);
     let (head, body) = request.into_parts();
     let body = Metered {
         body,
@@ -154,7 +158,13 @@ async fn handle(
         at_limit,
         waiting: None,
     };
-    let answer = act_out(act, Request::from_parts(head, body), &shared, &switch).await;
+    let answer = match refusal {
+        Some(refusal) => {
+            drain(body).await;
+            refusal
+        }
+        None => act_out(act, Request::from_parts(head, body), &shared, &switch).await,
+    };
     ending.status = answer.status().as_u16();
     answer
 }
@@ -168,7 +178,18 @@ async fn act_out(
     let act_on =
         |request: Request<Metered>| perform(&shared.service, request.map(s3s::Body::http_body_unsync));
     match act {
-        None | Some(Act::CutBody { .. } | Act::StallBody { .. }) => act_on(request).await,
+        None | Some(Act::CutBody { .. } | Act::StallBody { .. } | Act::StallThenCut { .. }) => {
+            act_on(request).await
+        }
+        Some(Act::Redirect { status, to }) => {
+            drain(request.into_body()).await;
+            let mut redirect = answer(status, &error_xml("TemporaryRedirect"));
+            redirect.headers_mut().insert("location", to.parse().unwrap());
+            redirect
+        }
+        Some(Act::Trickle { start, gate }) => {
+            trickle(shared.service.clone(), request.map(s3s::Body::http_body_unsync), start, gate)
+        }
         Some(Act::Answer { status, body, early }) => {
             if early {
                 // Still read, or the kernel would answer the rest with a RST that takes the answer along.
@@ -198,6 +219,32 @@ async fn act_out(
         }
         Some(Act::Edit(edit)) => edit(act_on(request).await),
     }
+}
+
+/// An answer that has begun, and keeps its reader waiting until the gate opens.
+fn trickle(
+    service: S3Service,
+    request: s3s::HttpRequest,
+    start: &'static str,
+    gate: CancellationToken,
+) -> HttpResponse {
+    let (pieces, mut sent) = mpsc::channel(1);
+    tokio::spawn(async move {
+        let _ = pieces.send(Bytes::from_static(start.as_bytes())).await;
+        while gate.run_until_cancelled(tokio::time::sleep(Duration::from_millis(50))).await.is_some() {
+            let _ = pieces.send(Bytes::from_static(b" ")).await;
+        }
+        let done = perform(&service, request).await.into_body().collect().await;
+        let text = done.expect("the store answers").to_bytes();
+        let declared = text.windows(2).position(|window| window == b"?>").map_or(0, |end| end + 2);
+        let _ = pieces.send(if start.is_empty() { text } else { text.slice(declared..) }).await;
+    });
+    let frames = poll_fn(move |cx| {
+        sent.poll_recv(cx).map(|piece| piece.map(|piece| Ok::<_, Infallible>(Frame::data(piece))))
+    });
+    let mut begun = answer(200, "");
+    *begun.body_mut() = s3s::Body::http_body_unsync(StreamBody::new(frames));
+    begun
 }
 
 async fn perform(service: &S3Service, request: s3s::HttpRequest) -> HttpResponse {
@@ -256,6 +303,7 @@ fn classify(request: &Request<Incoming>, connection: u64) -> Call {
 enum AtLimit {
     Cut(Cut),
     Wait(CancellationToken),
+    WaitThenCut(CancellationToken, Cut),
 }
 
 /// A request body that is counted, paced, and cut or stalled where the script says.
@@ -282,6 +330,14 @@ impl Metered {
                 Box::pin(std::future::pending())
             }
             AtLimit::Wait(gate) => Box::pin(gate.clone().cancelled_owned()),
+            AtLimit::WaitThenCut(gate, how) => {
+                let (gate, switch, how) = (gate.clone(), Arc::clone(&self.switch), *how);
+                Box::pin(async move {
+                    gate.cancelled().await;
+                    switch.cut(how);
+                    std::future::pending().await
+                })
+            }
         });
     }
 }
