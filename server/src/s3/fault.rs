@@ -1,7 +1,10 @@
 //! What a store's answer, or its silence, means for us.
 
+use std::error::Error;
+
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::result::DispatchFailure;
 
 use crate::error::Failure;
 
@@ -48,6 +51,7 @@ impl Fault {
             SdkError::ConstructionFailure(_) => Self::ended(Failure::Internal),
             SdkError::TimeoutError(_) => Self::stalled(),
             SdkError::DispatchFailure(cause) if cause.is_user() => Self::ended(Failure::Internal),
+            SdkError::DispatchFailure(cause) if never_left(cause) => Self::ended(Failure::StorageConfig),
             SdkError::DispatchFailure(_) => {
                 Self { failure: Failure::StorageUnreachable, retry: Retry::Yes, connection: true }
             }
@@ -57,7 +61,8 @@ impl Fault {
             s3.operation = operation,
             s3.status = status,
             s3.code = code,
-            error = %DisplayErrorContext(error),
+            // As a text it is escaped: a store may say anything, line ends included.
+            error = DisplayErrorContext(error).to_string(),
             "the store failed a call"
         );
         fault
@@ -87,6 +92,12 @@ impl Fault {
             _ => Self::ended(Failure::StorageRejected),
         }
     }
+}
+
+/// Whether the call failed in the SDK, before the connector: there are no keys to sign it with.
+fn never_left(cause: &DispatchFailure) -> bool {
+    let source = cause.as_connector_error().and_then(Error::source);
+    cause.is_other() && !source.is_some_and(<dyn Error>::is::<hyper::Error>)
 }
 
 #[cfg(test)]
