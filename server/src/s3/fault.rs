@@ -80,7 +80,10 @@ impl Fault {
             (_, "RequestTimeout") => Self { connection: true, ..Self::yes(Failure::StorageTimeout) },
             (_, "InternalError") => Self::yes(Failure::StorageRejected),
             (_, "NoSuchUpload") => Self::ended(Failure::UploadLost),
-            (_, "ExpiredToken") => Self { retry: Retry::Once, ..Self::yes(Failure::StorageConfig) },
+            // By the next attempt the SDK has fetched new keys, or taken the store's clock for its own.
+            (_, "ExpiredToken" | "RequestTimeTooSkewed") => {
+                Self { retry: Retry::Once, ..Self::yes(Failure::StorageConfig) }
+            }
             (507, _) | (_, "StorageFull" | "XMinioStorageFull") => Self::ended(Failure::StorageFull),
             (_, "BadDigest" | "XAmzContentChecksumMismatch" | "XAmzContentSHA256Mismatch") => Self::damaged(),
             (503 | 429, _) => Self::yes(Failure::StorageBusy),
@@ -118,6 +121,7 @@ mod tests {
         assert_eq!(meaning(404, "NoSuchBucket"), (Failure::StorageConfig, Retry::No));
         assert_eq!(meaning(403, "AccessDenied"), (Failure::StorageConfig, Retry::No));
         assert_eq!(meaning(301, "PermanentRedirect"), (Failure::StorageConfig, Retry::No));
+        assert_eq!(meaning(403, "RequestTimeTooSkewed"), (Failure::StorageConfig, Retry::Once));
         assert_eq!(meaning(400, "BadDigest"), (Failure::Integrity, Retry::Once));
         assert_eq!(meaning(400, "InvalidPart"), (Failure::StorageRejected, Retry::No));
         assert_eq!(meaning(507, "StorageFull"), (Failure::StorageFull, Retry::No));
