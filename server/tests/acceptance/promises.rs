@@ -1,14 +1,16 @@
-//! PROMISES.md names, for each promise, a test that there is; so does each fault that a client or its network may have.
+//! PROMISES.md names, for each promise, a test that there is; so does each fault that a client, its network or the machine may have.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-/// The catalogue of faults: HTTP framing, sizes, what a client does, the socket. A test's name begins with the rows that
+/// The catalogue of faults: HTTP framing, sizes, what a client does, the socket, process and machine. A test's name begins with the rows that
 /// it is for.
-const ROWS: [(char, RangeInclusive<u32>); 4] = [('a', 1..=22), ('b', 1..=12), ('e', 1..=8), ('f', 1..=20)];
+const ROWS: [(char, RangeInclusive<u32>); 5] =
+    [('a', 1..=22), ('b', 1..=12), ('e', 1..=8), ('f', 1..=20), ('g', 1..=15)];
 /// Whose id it is, and from which origin, is not enforced yet; neither is a session's number of sockets, nor its end.
-const NOT_YET: [&str; 4] = ["f03", "f05", "f15", "f19"];
+/// The embedded store's own faults are still to come.
+const NOT_YET: [&str; 8] = ["f03", "f05", "f15", "f19", "g07", "g08", "g09", "g10"];
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -22,7 +24,7 @@ fn all_tests() -> BTreeSet<String> {
 }
 
 #[test]
-fn every_fault_of_a_client_has_its_test() {
+fn every_fault_of_client_and_machine_has_its_test() {
     let proven: BTreeSet<String> = all_tests().iter().flat_map(|name| rows_of(name)).collect();
     let rows =
         ROWS.into_iter().flat_map(|(section, numbers)| numbers.map(move |n| format!("{section}{n:02}")));
