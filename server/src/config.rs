@@ -46,6 +46,9 @@ pub struct Config {
     /// Clocks that only tests change.
     #[arg(skip)]
     pub clocks: Clocks,
+    /// Put around all routes; only tests do that.
+    #[arg(skip)]
+    pub around: Option<fn(axum::Router) -> axum::Router>,
 }
 
 /// Where objects go.

@@ -13,15 +13,16 @@ use crate::ids::random_bytes;
 /// Reads the secret called `name`, or makes it.
 ///
 /// # Errors
-/// The directory cannot be read or written.
+/// The directory cannot be read or written; the error names the file.
 pub fn kept(dir: &Path, name: &str) -> io::Result<String> {
     let path = dir.join(name);
-    match fs::read_to_string(&path) {
+    let secret = match fs::read_to_string(&path) {
         Ok(secret) if !secret.trim().is_empty() => Ok(secret.trim().to_owned()),
         Ok(_) => make(&path),
         Err(error) if error.kind() == io::ErrorKind::NotFound => make(&path),
         Err(error) => Err(error),
-    }
+    };
+    secret.map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))
 }
 
 fn make(path: &Path) -> io::Result<String> {

@@ -104,7 +104,7 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
         stopping: shutdown.clone(),
         closing: closing.clone(),
     };
-    let router = routes::router(server);
+    let router = config.around.unwrap_or(|router| router)(routes::router(server));
     let service = listener::Service::new(router, &config.clocks, closing.clone());
     let accepting = listener::accept(listener, service, connections.clone());
     let stopping = async {

@@ -5,14 +5,19 @@ mod guarded;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd};
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::ConnectInfo;
+use axum::response::IntoResponse;
+use futures_util::FutureExt;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use rustix::process::{Resource, getrlimit};
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio_util::sync::CancellationToken;
@@ -20,6 +25,7 @@ use tokio_util::task::TaskTracker;
 use tower::{ServiceExt, service_fn};
 
 use crate::config::Clocks;
+use crate::error::Failure;
 use crate::peer::Patience;
 pub use guarded::Watches;
 use guarded::{Guarded, Manners};
@@ -40,14 +46,21 @@ const REQUEST_HEAD: usize = 16 * 1024;
 const UNSENT: u32 = 16 * 1024;
 /// Connections that wait to be accepted; past that a client's first try is lost, and it comes again a second later.
 const BACKLOG: u32 = 4096;
+/// One in so many of the files that the process may have open is not for clients: with none left, running uploads
+/// would get no connection to the store, and would fail for the sake of those who have only come.
+const SPARE_FILES: u64 = 3;
 /// After a failed accept, mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Listens on `address`, where a crowd may come at once.
 ///
 /// # Errors
-/// The address cannot be had.
+/// The address cannot be had; the error names it.
 pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    try_bind(address).map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
+}
+
+fn try_bind(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     // A restart does not wait for connections of the run before.
     socket.set_reuseaddr(true)?;
@@ -76,10 +89,12 @@ impl Service {
 
 /// Serves whoever comes to `listener` until the service shuts down.
 pub async fn accept(listener: TcpListener, service: Service, connections: TaskTracker) {
+    let most_files =
+        getrlimit(Resource::Nofile).current.map_or(u64::MAX, |limit| limit - limit / SPARE_FILES);
     loop {
         let accepted = tokio::select! {
             () = service.shutdown.cancelled() => return,
-            accepted = listener.accept() => accepted,
+            accepted = accept_sparing(&listener, most_files) => accepted,
         };
         match accepted {
             Ok((stream, _)) => {
@@ -92,6 +107,26 @@ pub async fn accept(listener: TcpListener, service: Service, connections: TaskTr
             }
         }
     }
+}
+
+/// Accepts the next client once fewer files than `most` are open.
+async fn accept_sparing(listener: &TcpListener, most: u64) -> io::Result<(TcpStream, SocketAddr)> {
+    if !spares(listener, most) {
+        tracing::warn!(
+            files.open = most,
+            "new clients wait: the open files that are left are for running uploads"
+        );
+        while !spares(listener, most) {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+        }
+    }
+    listener.accept().await
+}
+
+/// Whether fewer files than `most` are open: a new one gets the lowest number that is free.
+fn spares(listener: &TcpListener, most: u64) -> bool {
+    let lowest = listener.as_fd().try_clone_to_owned();
+    lowest.is_ok_and(|file| u64::try_from(file.as_raw_fd()).is_ok_and(|number| number < most))
 }
 
 /// The read buffer of a connection that is one of so many, in bytes; what is unread stays with the client.
@@ -111,8 +146,13 @@ async fn serve(stream: TcpStream, service: Service, read_buffer: usize) {
     let handle = service_fn(move |mut request: http::Request<Incoming>| {
         request.extensions_mut().insert(ConnectInfo(peer));
         request.extensions_mut().insert(watches.clone());
-        let router = router.clone();
-        async move { Ok::<_, Infallible>(router.oneshot(request).await.unwrap_or_else(|never| match never {})) }
+        let answer = router.clone().oneshot(request);
+        async move {
+            // The last resort: without it a panic would end the connection, and the client would not know why.
+            let answer = AssertUnwindSafe(answer).catch_unwind().await;
+            let answer = answer.unwrap_or_else(|_| Ok(Failure::Internal.into_response()));
+            Ok::<_, Infallible>(answer.unwrap_or_else(|never| match never {}))
+        }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())

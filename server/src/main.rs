@@ -8,7 +8,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use server::config::{Config, LogFormat};
 use server::listener;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
@@ -29,18 +29,15 @@ async fn main() -> ExitCode {
 async fn run(config: Config) -> std::io::Result<()> {
     let shutdown = CancellationToken::new();
     let listener = listener::bind(config.listen)?;
+    // Heard from here on: whoever reads that it has started may stop it.
+    let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     banner(&config, &listener)?;
-    tokio::spawn(stop_on_signal(shutdown.clone()));
+    tokio::spawn(stop_on_signal(signals, shutdown.clone()));
     server::serve(listener, config, shutdown).await
 }
 
-/// The first signal lets running uploads end, the second does not wait.
-async fn stop_on_signal(shutdown: CancellationToken) {
-    let (Ok(mut terminate), Ok(mut interrupt)) =
-        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return;
-    };
+/// The first signal lets running uploads end, the second does not wait: exit code 2.
+async fn stop_on_signal((mut terminate, mut interrupt): (Signal, Signal), shutdown: CancellationToken) {
     for _ in 0..2 {
         tokio::select! {
             _ = terminate.recv() => {}
@@ -64,9 +61,11 @@ fn raise_open_files() {
 fn start_log(format: Option<LogFormat>) {
     let default = "info,s3s=off,aws_config=warn,aws_smithy_runtime=warn";
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let is_terminal = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let terminal = if std::io::stderr().is_terminal() { LogFormat::Text } else { LogFormat::Json };
-    match format.unwrap_or(terminal) {
+    // Colours are for a terminal: in a file they are control characters.
+    let log = log.with_ansi(is_terminal);
+    match format.unwrap_or(if is_terminal { LogFormat::Text } else { LogFormat::Json }) {
         LogFormat::Text => log.init(),
         LogFormat::Json => log.json().init(),
     }

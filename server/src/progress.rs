@@ -340,6 +340,14 @@ impl Watcher {
         }
     }
 
+    /// The next message, if it need not wait; the end of an upload never does.
+    pub fn due_now(&mut self) -> Option<FileMessage> {
+        match self.due(Instant::now()) {
+            Due::Message(message) => Some(*message),
+            Due::Held(_) | Due::Nothing(_) => None,
+        }
+    }
+
     /// Whether every upload of this client has ended and been told.
     #[must_use]
     pub fn is_over(&self) -> bool {

@@ -74,7 +74,7 @@ async fn run(socket: &mut WebSocket, watcher: &mut Watcher, context: &SocketCont
     let mut heard_at = Instant::now();
     loop {
         let frame = tokio::select! {
-            () = context.closing.cancelled() => return End::Close(close_code::AWAY, "the server stops"),
+            () = context.closing.cancelled() => return last_words(socket, watcher).await,
             message = watcher.next() => Message::Text(json(&message).into()),
             _ = ping.tick() => Message::Ping(Vec::new().into()),
             () = sleep_until(heard_at + context.gone_after) => return End::Gone,
@@ -99,6 +99,16 @@ async fn run(socket: &mut WebSocket, watcher: &mut Watcher, context: &SocketCont
             return End::Gone;
         }
     }
+}
+
+/// The server stops, and uploads have ended by now: whoever watches one is told how, then why we close.
+async fn last_words(socket: &mut WebSocket, watcher: &mut Watcher) -> End {
+    while let Some(message) = watcher.due_now() {
+        if socket.send(Message::Text(json(&message).into())).await.is_err() {
+            return End::Gone;
+        }
+    }
+    End::Close(close_code::AWAY, "the server stops")
 }
 
 /// What a peer that does not keep to RFC 6455, or to our limits, is told.
@@ -129,15 +139,18 @@ fn heard(hub: &Hub, message: &Message) -> Result<(), End> {
 
 /// The same messages as server-sent events, until the last terminal one.
 pub fn events(watcher: Watcher, context: &SocketContext) -> Response {
-    let state = Some((watcher, context.live.count()));
+    let state = Some((watcher, context.live.count(), context.closing.clone()));
     let messages = stream::unfold(state, |state| async {
-        let (mut watcher, live) = state?;
-        let message = watcher.next().await;
+        let (mut watcher, live, closing) = state?;
+        // Uploads have ended when the server closes: whoever watches one is told how.
+        let message = tokio::select! {
+            message = watcher.next() => message,
+            () = closing.cancelled() => watcher.due_now()?,
+        };
         let event = Ok::<_, Infallible>(Event::default().data(json(&message)));
         let over = watcher.is_over();
-        Some((event, (!over).then_some((watcher, live))))
+        Some((event, (!over).then_some((watcher, live, closing))))
     });
-    let messages = messages.take_until(context.closing.clone().cancelled_owned());
     Sse::new(messages).keep_alive(KeepAlive::new().interval(context.ping)).into_response()
 }
 

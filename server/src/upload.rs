@@ -6,11 +6,13 @@
 mod adopted;
 mod announced;
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use app::wire::{FileOutcome, FileType, Outcome, Problem, UploadAnswer};
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
@@ -148,7 +150,13 @@ impl Uploads {
         }
         let refused = client_id_failure.map_or(Ok(()), Err).and_then(|()| announced.check(&self.limits));
         let ended = match refused.and_then(|()| form.map_err(|failure| (None, failure))) {
-            Ok(mut form) => upload.read(self, &self.route(admission), &mut form).await,
+            Ok(mut form) => {
+                let route = self.route(admission);
+                let reading = upload.read(self, &route, &mut form);
+                // A panic ends the reading like a failure: what has arrived is settled, and the client reads why.
+                let ended = AssertUnwindSafe(reading).catch_unwind().await;
+                ended.unwrap_or(Err((None, Failure::Internal)))
+            }
             Err(refusal) => Err(refusal),
         };
         let files = upload.files.len();

@@ -29,6 +29,7 @@ const BROWSER: &[&str] = &["--package=frontend", "--target=wasm32-unknown-unknow
 pub fn run(places: &Places, filter: &[String]) -> Result<ExitCode, Failure> {
     tools::component(places, "fmt", "rustfmt")?;
     tools::browser(places)?;
+    tools::fault_injectors()?;
     site::build(places)?;
     server::build(places)?;
     let mut failures = Vec::new();

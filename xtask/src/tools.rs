@@ -82,6 +82,14 @@ pub fn byte_pipes(programs: &[&Path]) -> Result<(), Failure> {
     if missing.is_empty() { Ok(()) } else { apt_install(&missing) }
 }
 
+/// What tests put around the binary to break its machine: a wall clock that jumps.
+///
+/// # Errors
+/// It is missing and cannot be installed.
+pub fn fault_injectors() -> Result<(), Failure> {
+    if program::on_path("faketime").is_some() { Ok(()) } else { apt_install(&["faketime"]) }
+}
+
 /// The folder of the bench's npm peers, with our glue.
 ///
 /// # Errors

@@ -30,10 +30,14 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use http::{HeaderValue, Request, header};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use s3s::HttpResponse;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3Error, S3Result, s3_error};
@@ -248,15 +252,28 @@ impl Inner {
 }
 
 async fn connection(stream: TcpStream, service: S3Service) {
+    let dated = service_fn(move |request: Request<Incoming>| {
+        let service = service.clone();
+        async move { service.call(request.map(s3s::Body::from)).await.map(with_date) }
+    });
     let served = async {
         stream.set_nodelay(true)?;
         http1::Builder::new()
             .max_buf_size(READ_AHEAD)
-            .serve_connection(TokioIo::new(stream), service)
+            .serve_connection(TokioIo::new(stream), dated)
             .await
             .map_err(io::Error::other)
     };
     if let Err(error) = served.await {
         tracing::debug!(%error, "a connection to the store broke");
     }
+}
+
+/// The clock as it is. Hyper's own `Date` stands still when the clock is set back, until that has caught up, and by it
+/// clients correct the time in their signatures: for an hour every call would be refused.
+fn with_date(mut answer: HttpResponse) -> HttpResponse {
+    let now = httpdate::fmt_http_date(SystemTime::now());
+    let now = HeaderValue::try_from(now).expect("a date is visible ASCII");
+    answer.headers_mut().insert(header::DATE, now);
+    answer
 }

@@ -1,8 +1,11 @@
 //! What a store's answer, or its silence, means for us.
 
+use std::error::Error;
+
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::interceptors::InterceptorContext;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_smithy_runtime_api::client::result::DispatchFailure;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 
 use crate::error::Failure;
@@ -52,6 +55,7 @@ impl Fault {
             SdkError::ConstructionFailure(_) => Self::ended(Failure::Internal),
             SdkError::TimeoutError(_) => Self::stalled(),
             SdkError::DispatchFailure(cause) if cause.is_user() => Self::ended(Failure::Internal),
+            SdkError::DispatchFailure(cause) if never_left(cause) => Self::ended(Failure::StorageConfig),
             SdkError::DispatchFailure(_) => Self {
                 failure: Failure::StorageUnreachable,
                 retry: Retry::Yes,
@@ -70,6 +74,7 @@ impl Fault {
             s3.operation = operation,
             s3.status = status,
             s3.code = code,
+            // As a text it is escaped: a store may say anything, line ends included.
             error = causes(error),
             "{what}"
         );
@@ -88,9 +93,10 @@ impl Fault {
             (_, "RequestTimeout") => Self { connection: true, ..Self::yes(Failure::StorageTimeout) },
             (_, "InternalError") => Self::yes(Failure::StorageRejected),
             (_, "NoSuchUpload") => Self::ended(Failure::UploadLost),
-            (_, "ExpiredToken") => Self { retry: Retry::Once, ..Self::yes(Failure::StorageConfig) },
-            // The SDK takes the store's time from the refusal and signs the next attempt with it.
-            (_, "RequestTimeTooSkewed") => Self::yes(Failure::StorageConfig),
+            // By the next attempt the SDK has fetched new keys, or taken the store's clock for its own.
+            (_, "ExpiredToken" | "RequestTimeTooSkewed") => {
+                Self { retry: Retry::Once, ..Self::yes(Failure::StorageConfig) }
+            }
             (507, _) | (_, "StorageFull" | "XMinioStorageFull") => Self::ended(Failure::StorageFull),
             (_, "BadDigest" | "XAmzContentChecksumMismatch" | "XAmzContentSHA256Mismatch") => Self::damaged(),
             (503 | 429, _) => Self::yes(Failure::StorageBusy),
@@ -106,9 +112,15 @@ impl Fault {
 
 /// The error and what caused it, in words. The SDK's own way to show them adds the store's whole answer, and that has
 /// keys in it.
-fn causes(error: &dyn std::error::Error) -> String {
+fn causes(error: &dyn Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"))
+}
+
+/// Whether the call failed in the SDK, before the connector: there are no keys to sign it with.
+fn never_left(cause: &DispatchFailure) -> bool {
+    let source = cause.as_connector_error().and_then(Error::source);
+    cause.is_other() && !source.is_some_and(<dyn Error>::is::<hyper::Error>)
 }
 
 /// For the SDK's own retries: statuses that ask to come again, whatever code stands beside them.
@@ -147,6 +159,7 @@ mod tests {
         assert_eq!(meaning(404, "NoSuchBucket"), (Failure::StorageConfig, Retry::No));
         assert_eq!(meaning(403, "AccessDenied"), (Failure::StorageConfig, Retry::No));
         assert_eq!(meaning(301, "PermanentRedirect"), (Failure::StorageConfig, Retry::No));
+        assert_eq!(meaning(403, "RequestTimeTooSkewed"), (Failure::StorageConfig, Retry::Once));
         assert_eq!(meaning(400, "BadDigest"), (Failure::Integrity, Retry::Once));
         assert_eq!(meaning(400, "InvalidPart"), (Failure::StorageRejected, Retry::No));
         assert_eq!(meaning(507, "StorageFull"), (Failure::StorageFull, Retry::No));

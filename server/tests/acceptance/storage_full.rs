@@ -22,7 +22,7 @@ async fn g07_the_embedded_store_is_full() {
     let dir = Arc::new(Dir::new());
     let data = dir.path.join("server");
     let Some(_disk) = SmallDisk::mount(&data, 24) else { return };
-    let server = Child::start_in(Arc::clone(&dir), &[], &[]).await;
+    let server = Child::setup().within(&dir).start().await;
     let old = sample::pdf(8 * MIB);
     let old_key = Form::document(&old).post(server.address).await.stored_one().key.unwrap();
 

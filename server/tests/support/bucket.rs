@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
+use aws_sdk_s3::operation::abort_multipart_upload::AbortMultipartUploadError;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use aws_smithy_runtime_api::client::http::{
     HttpConnector as SmithyConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
@@ -110,6 +111,18 @@ impl Bucket {
             (upload.key().unwrap_or_default().to_owned(), upload.upload_id().unwrap_or_default().to_owned())
         };
         listed.uploads().iter().map(pair).collect()
+    }
+
+    /// Aborts whatever is open; an upload that is being completed is not.
+    pub async fn abort_open(&self) {
+        for (key, upload_id) in self.open_uploads().await {
+            let abort = self.client.abort_multipart_upload().bucket(BUCKET).key(key).upload_id(upload_id);
+            let aborted = abort.send().await.map_err(|error| error.into_service_error());
+            let is_settled = |error: &AbortMultipartUploadError| {
+                error.is_no_such_upload() || error.meta().code() == Some("OperationAborted")
+            };
+            assert!(aborted.as_ref().err().is_none_or(is_settled), "{aborted:?}");
+        }
     }
 
     pub async fn abort(&self, key: &str, upload_id: &str) {

@@ -1,9 +1,9 @@
-//! The real binary as a process of its own, with a store of its own, looked at from outside.
+//! The real binary as a process of its own, with a store of its own or the test's, looked at from outside.
 
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use super::PATIENCE;
 use super::fixture::Dir;
 use super::log;
+use super::store::{ACCESS_KEY, BUCKET, SECRET_KEY};
 
 /// Killed when dropped; [`Child::stop`] ends it as an operator does.
 pub struct Child {
@@ -22,47 +23,29 @@ pub struct Child {
     log: watch::Receiver<String>,
     /// Ends with the process.
     draining: JoinHandle<()>,
-    _dir: Arc<Dir>,
+    dir: Arc<Dir>,
 }
 
 impl Child {
+    #[must_use]
+    pub fn setup() -> Setup {
+        Setup { program: Vec::new(), words: Vec::new(), environment: Vec::new(), dir: Arc::new(Dir::new()) }
+    }
+
     /// A server with these flags besides its addresses and its directory.
     pub async fn start(flags: &[&str]) -> Self {
-        Self::start_under(&[], flags).await
+        Self::setup().flags(flags).start().await
     }
 
     /// The same by way of a program that becomes the server, such as `prlimit`.
     pub async fn start_under(program: &[&str], flags: &[&str]) -> Self {
-        Self::start_in(Arc::new(Dir::new()), program, flags).await
+        Self::setup().under(program).flags(flags).start().await
     }
 
-    /// The same in a directory of the caller's, which goes with the last of the two.
-    pub async fn start_in(dir: Arc<Dir>, program: &[&str], flags: &[&str]) -> Self {
-        let words = [program, &[env!("CARGO_BIN_EXE_bucket-brigade")]].concat();
-        let mut process = Command::new(words[0])
-            .args(&words[1..])
-            .args(["--listen", "127.0.0.1:0", "--store-listen", "127.0.0.1:0", "--data-dir"])
-            .arg(dir.path.join("server"))
-            .args(flags)
-            // Nothing of the caller's configuration.
-            .env_clear()
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let (keep, mut log) = watch::channel(String::new());
-        let lines = BufReader::new(process.stderr.take().unwrap()).lines();
-        let draining = tokio::task::spawn_blocking(move || {
-            for line in lines {
-                let line = line.expect("a log is UTF-8");
-                keep.send_modify(|log| log.extend([&line, "\n"]));
-            }
-        });
-        let said = tokio::time::timeout(PATIENCE, log.wait_for(|log| listens_at(log).is_some())).await;
-        let address = said.ok().and_then(Result::ok).and_then(|log| listens_at(&log));
-        let address = address.unwrap_or_else(|| panic!("it does not listen:\n{}", *log.borrow()));
-        Self { address, process, log, draining, _dir: dir }
+    /// Where it keeps what it must remember: in `server`.
+    #[must_use]
+    pub fn dir(&self) -> Arc<Dir> {
+        Arc::clone(&self.dir)
     }
 
     #[must_use]
@@ -73,8 +56,18 @@ impl Child {
     /// Bytes of its memory that are resident now.
     #[must_use]
     pub fn rss(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    /// The most that was ever resident, in bytes.
+    #[must_use]
+    pub fn peak_rss(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    fn memory(&self, what: &str) -> u64 {
         let status = fs::read_to_string(self.proc("status")).unwrap();
-        let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.trim().strip_suffix(" kB"));
+        let kib = status.lines().find_map(|line| line.strip_prefix(what)?.trim().strip_suffix(" kB"));
         1024 * kib.expect("a process that runs has it").parse::<u64>().unwrap()
     }
 
@@ -107,15 +100,26 @@ impl Child {
     }
 
     /// Asks it to end; it does so with success, and has neither panicked before nor told a secret.
-    pub async fn stop(mut self) {
+    pub async fn stop(self) {
         self.signal(Signal::TERM);
+        let ended = self.ended().await;
+        assert!(ended.status.success(), "{}:\n{}", ended.status, ended.log);
+    }
+
+    /// Ends it as a machine does that has no memory left.
+    pub async fn kill(self) {
+        self.signal(Signal::KILL);
+        self.ended().await;
+    }
+
+    /// Waits until it ends by itself; it has neither panicked before nor told a secret.
+    pub async fn ended(mut self) -> Ended {
         let drained = tokio::time::timeout(PATIENCE, &mut self.draining).await;
         drained.unwrap_or_else(|_| panic!("it does not end:\n{}", self.log())).unwrap();
-        let status = self.process.wait().unwrap();
-        assert!(status.success(), "{status}:\n{}", self.log());
-        let log = self.log();
+        let (status, log) = (self.process.wait().unwrap(), self.log());
         assert!(!log.contains("panicked"), "{log}");
         log::assert_is_discreet(log.as_bytes());
+        Ended { status, log }
     }
 
     fn proc(&self, name: &str) -> String {
@@ -125,16 +129,130 @@ impl Child {
 
 impl Drop for Child {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("the server's log:\n{}", self.log());
+        }
         // One that has ended and was waited for is not killed: its id may be another's.
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
 }
 
-/// The address that the log tells.
+/// How a child is started.
+pub struct Setup {
+    program: Vec<String>,
+    words: Vec<String>,
+    environment: Vec<(String, String)>,
+    dir: Arc<Dir>,
+}
+
+impl Setup {
+    /// By way of a program that becomes the server.
+    #[must_use]
+    pub fn under(mut self, program: &[&str]) -> Self {
+        self.program = owned(program);
+        self
+    }
+
+    /// These flags, besides the addresses and the directory that it would get.
+    #[must_use]
+    pub fn flags(mut self, flags: &[&str]) -> Self {
+        self.words.extend(owned(flags));
+        self
+    }
+
+    /// A variable of its environment, which has no other.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// In the directory of one that has ended.
+    #[must_use]
+    pub fn within(mut self, dir: &Arc<Dir>) -> Self {
+        self.dir = Arc::clone(dir);
+        self
+    }
+
+    /// Into the bucket of a test's store, as an operator points it at one.
+    #[must_use]
+    pub fn storing_at(self, store: SocketAddr) -> Self {
+        self.flags(&["--bucket", BUCKET])
+            .env("AWS_ENDPOINT_URL", &format!("http://{store}"))
+            .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
+            .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
+            .env("AWS_REGION", "us-east-1")
+    }
+
+    /// Starts it; it listens then.
+    pub async fn start(self) -> Child {
+        let (process, mut log, draining) = self.spawn();
+        // From here on it is killed whatever happens.
+        let mut child = Child { address: NOWHERE, process, log: log.clone(), draining, dir: self.dir };
+        let said = tokio::time::timeout(PATIENCE, log.wait_for(|log| listens_at(log).is_some())).await;
+        let address = said.ok().and_then(Result::ok).and_then(|log| listens_at(&log));
+        child.address = address.unwrap_or_else(|| panic!("it does not listen:\n{}", child.log()));
+        child
+    }
+
+    /// Starts it where it cannot start.
+    pub async fn refused(self) -> Ended {
+        let (process, log, draining) = self.spawn();
+        Child { address: NOWHERE, process, log, draining, dir: self.dir }.ended().await
+    }
+
+    fn spawn(&self) -> (std::process::Child, watch::Receiver<String>, JoinHandle<()>) {
+        let mut words = self.program.clone();
+        words.push(env!("CARGO_BIN_EXE_bucket-brigade").to_owned());
+        words.extend(self.words.clone());
+        let data_dir = self.dir.path.join("server").display().to_string();
+        let defaults =
+            [("--listen", "127.0.0.1:0"), ("--store-listen", "127.0.0.1:0"), ("--data-dir", &data_dir)];
+        for (flag, value) in defaults {
+            if !self.words.iter().any(|word| word == flag) {
+                words.extend(owned(&[flag, value]));
+            }
+        }
+        let mut process = Command::new(&words[0])
+            .args(&words[1..])
+            // Nothing of the caller's configuration.
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (keep, log) = watch::channel(String::new());
+        let lines = BufReader::new(process.stderr.take().unwrap()).lines();
+        let draining = tokio::task::spawn_blocking(move || {
+            for line in lines {
+                let line = line.expect("a log is UTF-8");
+                keep.send_modify(|log| log.extend([&line, "\n"]));
+            }
+        });
+        (process, log, draining)
+    }
+}
+
+/// What is left of a process.
+pub struct Ended {
+    pub status: ExitStatus,
+    pub log: String,
+}
+
+/// The address of one that does not listen yet.
+const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+
+fn owned(words: &[&str]) -> Vec<String> {
+    words.iter().map(|word| (*word).to_owned()).collect()
+}
+
+/// The address that the log tells, in either format.
 fn listens_at(log: &str) -> Option<SocketAddr> {
-    log.lines().find_map(|line| {
-        let line: serde_json::Value = serde_json::from_str(line).ok()?;
-        line["fields"]["listen"].as_str()?.parse().ok()
+    log.lines().find_map(|line| match serde_json::from_str::<serde_json::Value>(line) {
+        Ok(line) => line["fields"]["listen"].as_str()?.parse().ok(),
+        Err(_) => line.split(' ').find_map(|word| word.strip_prefix("listen=")?.parse().ok()),
     })
 }

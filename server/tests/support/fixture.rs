@@ -262,7 +262,8 @@ fn unquoted(etag: &str) -> &str {
 }
 
 /// Every file below a directory.
-fn files_below(dir: &Path) -> BTreeSet<PathBuf> {
+#[must_use]
+pub fn files_below(dir: &Path) -> BTreeSet<PathBuf> {
     let mut files = BTreeSet::new();
     let Ok(entries) = std::fs::read_dir(dir) else { return files };
     for entry in entries.flatten() {
