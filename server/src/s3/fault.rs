@@ -113,7 +113,7 @@ impl Fault {
 /// The error and what caused it, in words. The SDK's own way to show them adds the store's whole answer, and that has
 /// keys in it.
 fn causes(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    let causes = std::iter::successors(error.source(), |cause| (**cause).source());
     causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"))
 }
 
