@@ -101,7 +101,6 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
         pages: Pages::new(&secret(&config)?, &config.limits),
         clocks: config.clocks.clone(),
         origins: Origins::new(&config.allowed_origins),
-        stopping: shutdown.clone(),
         closing: closing.clone(),
     };
     let router = config.around.unwrap_or(|router| router)(routes::router(server));

@@ -39,8 +39,6 @@ pub struct Server {
     pub metrics: Metrics,
     pub clocks: Clocks,
     pub origins: Origins,
-    /// No new uploads are taken.
-    pub stopping: CancellationToken,
     /// The uploads have ended: so do sockets.
     pub closing: CancellationToken,
 }
@@ -169,7 +167,7 @@ async fn cancel(State(server): State<Server>, id: UploadPath) -> Result<StatusCo
 }
 
 async fn ready(State(server): State<Server>) -> Response {
-    let reason = if server.stopping.is_cancelled() {
+    let reason = if server.uploads.are_closed() {
         Some("stopping".to_owned())
     } else {
         server.bucket.reach().await.err().map(|failure| failure.code().to_owned())

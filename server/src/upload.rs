@@ -72,6 +72,12 @@ impl Uploads {
         self.running.load(Ordering::Relaxed)
     }
 
+    /// Whether new ones are refused: the server stops.
+    #[must_use]
+    pub fn are_closed(&self) -> bool {
+        self.tracker.is_closed()
+    }
+
     /// Parts on their way to the store.
     #[must_use]
     pub fn parts(&self) -> &Live {
@@ -114,7 +120,7 @@ impl Uploads {
     }
 
     async fn admit(&self) -> Result<Admission, Failure> {
-        if self.tracker.is_closed() {
+        if self.are_closed() {
             return Err(Failure::ServerShutdown);
         }
         if self.running.fetch_add(1, Ordering::Relaxed) >= self.limits.max_uploads {
@@ -125,7 +131,7 @@ impl Uploads {
         let admitted = tokio::time::timeout(self.clocks.permit_wait, self.budget.admit()).await;
         let allowance = admitted.ok().flatten().ok_or(Failure::Busy)?;
         // It may have been a long wait.
-        if self.tracker.is_closed() {
+        if self.are_closed() {
             return Err(Failure::ServerShutdown);
         }
         Ok(Admission { allowance, _running: running })
