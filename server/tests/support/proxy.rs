@@ -42,6 +42,7 @@ pub struct Direction {
     /// Most bytes of one write.
     slice: AtomicUsize,
     cut: Mutex<Option<(u64, Cut)>>,
+    cuts: AtomicU64,
     /// Milliseconds without a byte that end a connection; 0: none do.
     idle: AtomicU64,
     stalled: watch::Sender<bool>,
@@ -55,6 +56,7 @@ impl Direction {
             rate: AtomicU64::new(0),
             slice: AtomicUsize::new(BUFFER),
             cut: Mutex::new(None),
+            cuts: AtomicU64::new(0),
             idle: AtomicU64::new(0),
             stalled: watch::Sender::new(false),
             moved: watch::Sender::new(()),
@@ -65,6 +67,12 @@ impl Direction {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Acquire)
+    }
+
+    /// Connections that [`Self::cut_after`] has ended so far.
+    #[must_use]
+    pub fn cuts(&self) -> u64 {
+        self.cuts.load(Ordering::Acquire)
     }
 
     /// Bytes a second from now on; 0 is without limit.
@@ -78,7 +86,7 @@ impl Direction {
     }
 
     /// Passes everything on, as at the start.
-    fn heal(&self) {
+    pub fn heal(&self) {
         self.limit(0);
         self.slice(BUFFER);
         *self.cut.lock().unwrap() = None;
@@ -135,6 +143,7 @@ impl Direction {
         match *cut {
             Some((at, how)) if before + wanted as u64 >= at => {
                 *cut = None;
+                self.cuts.fetch_add(1, Ordering::AcqRel);
                 let allowed = usize::try_from(at - before).unwrap();
                 self.bytes.fetch_add(allowed as u64, Ordering::AcqRel);
                 (allowed, Some(how))

@@ -3,7 +3,7 @@
 //! Rules are tried in the order in which they were made; the first whose turn it is decides. Time of
 //! waiting is never slept: [`ScriptedStore::until`] wakes at each call and each piece of a body.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::Path;
@@ -150,6 +150,23 @@ pub(super) enum Act {
     Edit(Arc<dyn Fn(HttpResponse) -> HttpResponse + Send + Sync>),
 }
 
+impl Act {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Answer { status: 200, .. } => "false success",
+            Self::Answer { early: true, .. } => "early error",
+            Self::Answer { .. } => "error",
+            Self::DoThenAnswer { .. } => "done, other answer",
+            Self::LoseAnswer(_) => "answer lost",
+            Self::CutBody { .. } => "body cut",
+            Self::StallBody { .. } => "body stalled",
+            Self::HoldBefore(_) => "held before",
+            Self::HoldAfter(_) => "answer held",
+            Self::Edit(_) => "answer edited",
+        }
+    }
+}
+
 struct Rule {
     op: Op,
     part: Option<u32>,
@@ -202,6 +219,7 @@ struct State {
     furthest: HashMap<(String, Option<u32>), u64>,
     counters: HashMap<FileType, (u64, u32)>,
     timeline: HashMap<FileType, Vec<Moment>>,
+    acted: BTreeMap<&'static str, u64>,
 }
 
 impl ScriptedStore {
@@ -237,6 +255,12 @@ impl ScriptedStore {
     /// Forgets the script; the log stays.
     pub fn forget_rules(&self) {
         self.shared.state.lock().unwrap().rules.clear();
+    }
+
+    /// How often the script did what.
+    #[must_use]
+    pub fn acted(&self) -> BTreeMap<&'static str, u64> {
+        self.shared.state.lock().unwrap().acted.clone()
     }
 
     /// Reads all bodies together at `rate` bytes a second; 0 is without limit.
@@ -457,6 +481,9 @@ impl Shared {
                     due = Some(rule.act.clone());
                 }
             }
+        }
+        if let Some(act) = &due {
+            *state.acted.entry(act.name()).or_default() += 1;
         }
         drop(state);
         self.version.send_modify(|n| *n += 1);
