@@ -112,6 +112,10 @@ impl Carrier {
             Err(failure) => failure,
         };
         let stored = Box::pin(self.bucket.settle(&self.object.key, &content, failure)).await?;
+        if put.is_err() {
+            // Its answers were lost; that the object is there says as much.
+            self.acknowledge(&part);
+        }
         Ok(self.complete(content, stored))
     }
 

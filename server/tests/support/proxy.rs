@@ -10,7 +10,7 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -236,11 +236,19 @@ impl Door {
     async fn run(mut self, mut listener: TcpListener) {
         loop {
             self.let_in(listener).await;
+            // The proxy was dropped.
+            if self.opened.has_changed().is_err() {
+                return;
+            }
+            // Bound and not listening: refused, and nobody else gets the port.
+            let port = TcpSocket::new_v4().unwrap();
+            port.set_reuseaddr(true).unwrap();
+            port.bind(self.addr).expect("the port is still free");
             self.listening.send_replace(false);
             if self.opened.wait_for(|open| *open).await.is_err() {
                 return;
             }
-            listener = TcpListener::bind(self.addr).await.expect("the port is still free");
+            listener = port.listen(1024).expect("the port is ours");
             self.listening.send_replace(true);
         }
     }

@@ -1,6 +1,6 @@
 //! The scripted store: hyper in front of the embedded store, that logs each call and does as it is told.
 //!
-//! Rules are tried in the order in which they were made; the first whose turn it is decides. Time of
+//! Rules are tried in the order in which they were made; the first whose turn it is decides. Time of a test's
 //! waiting is never slept: [`ScriptedStore::until`] wakes at each call and each piece of a body.
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use app::wire::FileType;
 use http::{HeaderMap, Response};
@@ -146,6 +146,8 @@ pub(super) enum Act {
     HoldBefore(CancellationToken),
     /// Do it, then wait at the gate with the answer.
     HoldAfter(CancellationToken),
+    /// Wait, do it, wait, answer.
+    Takes { before: Duration, after: Duration },
     /// Do it, then change the answer.
     Edit(Arc<dyn Fn(HttpResponse) -> HttpResponse + Send + Sync>),
 }
@@ -162,6 +164,7 @@ impl Act {
             Self::StallBody { .. } => "body stalled",
             Self::HoldBefore(_) => "held before",
             Self::HoldAfter(_) => "answer held",
+            Self::Takes { .. } => "slow",
             Self::Edit(_) => "answer edited",
         }
     }
@@ -443,6 +446,11 @@ impl RuleBuilder<'_> {
         let gate = CancellationToken::new();
         self.add(Act::HoldAfter(gate.clone()));
         gate
+    }
+
+    /// Waits so long before it does it, and so long again before it answers.
+    pub fn takes(self, before: Duration, after: Duration) {
+        self.add(Act::Takes { before, after });
     }
 
     /// Does it, and changes the answer.

@@ -26,8 +26,8 @@ const AT_ONCE: usize = 4;
 /// The server's patience with the store and with a client, shortened so that many faults find their time.
 const STORE_STALL: Duration = Duration::from_millis(1_500);
 const CLIENT_SILENCE: Duration = Duration::from_secs(2);
-/// Milliseconds between two faults of the store, at most.
-const FAULT_EVERY_MS: u64 = 120;
+/// Milliseconds between two faults of the store, at most; each round has its own.
+const FAULT_EVERY_MS: std::ops::Range<u64> = 20..200;
 
 /// Rounds from `from` on, as many as begin within `duration`.
 pub async fn run(seed: u64, from: u64, duration: Duration) -> Report {
@@ -149,9 +149,10 @@ fn undeserved(ended: &Ended) -> Option<String> {
 }
 
 async fn sabotage_for_ever(rng: &mut StdRng, store: &ScriptedStore, line: &mut Proxy, report: &mut Report) {
+    let every_ms = rng.random_range(FAULT_EVERY_MS);
     let stall_ms = u64::try_from(STORE_STALL.as_millis()).unwrap();
     loop {
-        sleep(Duration::from_millis(rng.random_range(0..FAULT_EVERY_MS))).await;
+        sleep(Duration::from_millis(rng.random_range(0..every_ms))).await;
         StoreFault::draw(rng, stall_ms).happen(store, line, report).await;
     }
 }

@@ -41,13 +41,10 @@ pub enum StoreFault {
         after: u64,
         ms: u64,
     },
-    HoldsBefore {
+    Takes {
         op: Op,
-        ms: u64,
-    },
-    HoldsAfter {
-        op: Op,
-        ms: u64,
+        before_ms: u64,
+        after_ms: u64,
     },
     /// 200 to Complete with an error, or nothing, inside; done or not.
     FalseSuccess {
@@ -103,8 +100,8 @@ impl StoreFault {
             3 | 4 => Self::LosesAnswer { op, how },
             5 => Self::CutsBody { op: body_op, after, how },
             6 => Self::StallsBody { op: body_op, after, ms },
-            7 => Self::HoldsBefore { op, ms },
-            8 => Self::HoldsAfter { op, ms },
+            7 => Self::Takes { op, before_ms: ms, after_ms: 0 },
+            8 => Self::Takes { op, before_ms: 0, after_ms: ms },
             9 => {
                 Self::FalseSuccess { is_done: is_up, body: if after % 2 == 0 { "" } else { "InternalError" } }
             }
@@ -127,8 +124,9 @@ impl StoreFault {
             Self::LosesAnswer { op, how } => store.on(op).once().loses_the_answer(how),
             Self::CutsBody { op, after, how } => store.on(op).once().cuts_body(after, how),
             Self::StallsBody { op, after, ms } => open_after(store.on(op).once().stalls_body(after), ms),
-            Self::HoldsBefore { op, ms } => open_after(store.on(op).once().holds_before(), ms),
-            Self::HoldsAfter { op, ms } => open_after(store.on(op).once().holds_after(), ms),
+            Self::Takes { op, before_ms, after_ms } => {
+                store.on(op).once().takes(Duration::from_millis(before_ms), Duration::from_millis(after_ms));
+            }
             Self::FalseSuccess { is_done, body } => {
                 let rule = store.on(Op::Complete).once();
                 let body = if body.is_empty() { String::new() } else { error_xml(body) };
