@@ -368,17 +368,26 @@ impl Multipart {
         let failure = completed.err().map_or(Failure::StorageRejected, |fault| fault.failure);
         // A lost answer looks like a failure, and a false one like success: the store knows better.
         match self.bucket.settle(&self.key, content, failure).await {
-            Err(NotStored::Failed(failure)) => self.abort_after_complete(failure, content).await,
+            Err(NotStored::Failed(failure)) => {
+                self.abort_after_complete(NotStored::Failed(failure), failure, content).await
+            }
+            // A store that cannot be asked may not have heard of Complete either.
+            Err(NotStored::Unknown) => self.abort_after_complete(NotStored::Unknown, failure, content).await,
             settled => settled,
         }
     }
 
     /// Aborts an upload whose Complete failed; the Complete may have won all the same.
-    async fn abort_after_complete(self, failure: Failure, content: &Content) -> Result<Stored, NotStored> {
+    async fn abort_after_complete(
+        self,
+        not_stored: NotStored,
+        failure: Failure,
+        content: &Content,
+    ) -> Result<Stored, NotStored> {
         let (bucket, key) = (self.bucket.clone(), self.key.clone());
         match self.abort().await {
             Ok(()) => bucket.settle(&key, content, failure).await,
-            Err(_) => Err(NotStored::Failed(failure)),
+            Err(_) => Err(not_stored),
         }
     }
 

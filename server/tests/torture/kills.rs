@@ -70,6 +70,7 @@ pub async fn run(seed: u64, from: u64, kills: u64) -> Report {
         let line = one_round(&mut rng, round, &mut ground, &mut report).await;
         for violation in &mut report.violations[before..] {
             *violation = format!("(--seed {seed} --from {round} --kills 1) {violation}");
+            println!("VIOLATION {violation}");
         }
         let found = report.violations.len() - before;
         println!("kill {round}: {line}; {} ms, {found} violations", begun.elapsed().as_millis());

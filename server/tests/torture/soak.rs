@@ -43,6 +43,7 @@ pub async fn run(seed: u64, from: u64, duration: Duration) -> Report {
         };
         for violation in &mut part.violations {
             *violation = format!("(--seed {seed} --from {round} --soak 1s) {violation}");
+            println!("VIOLATION {violation}");
         }
         println!("soak {round}: {}; {} ms", part.line(), started.elapsed().as_millis());
         report.merge(part);
