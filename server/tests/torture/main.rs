@@ -30,7 +30,7 @@ use report::Report;
 const SEED: u64 = 1;
 /// About half a minute on two cores.
 const KILLS: u64 = 20;
-const SOAK: Duration = Duration::from_secs(10);
+const SOAK: Duration = Duration::from_secs(5);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g09_kills_at_random_moments() {
