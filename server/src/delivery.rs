@@ -103,15 +103,20 @@ impl Carrier {
             }
         };
         let content = opened.map_err(NotStored::Failed)?;
-        let failure = match put {
+        let key = &self.object.key;
+        let stored = match put {
             Ok(()) => {
                 self.acknowledge(&part);
-                Failure::StorageRejected
+                Box::pin(self.bucket.settle(key, &content, Failure::StorageRejected)).await?
             }
             Err(failure) if !part.was_given_whole() => return Err(NotStored::Failed(failure)),
-            Err(failure) => failure,
+            Err(failure) => {
+                let stored = Box::pin(self.bucket.settle_in_doubt(key, &content, failure)).await?;
+                // Its answers were lost; that the object is there says as much.
+                self.acknowledge(&part);
+                stored
+            }
         };
-        let stored = Box::pin(self.bucket.settle(&self.object.key, &content, failure)).await?;
         Ok(self.complete(content, stored))
     }
 

@@ -143,7 +143,9 @@ async fn open_embedded(
     let access_key = kept_or(storage.store_access_key.as_ref(), dir, "store-access-key")?;
     let secret_key = kept_or(storage.store_secret_key.as_ref(), dir, "store-secret-key")?;
     let listener = listener::bind(storage.store_listen)?;
-    let url = format!("http://{}", listener.local_addr()?);
+    let address = listener.local_addr()?;
+    tracing::info!(store.listen = %address, "the embedded store listens");
+    let url = format!("http://{address}");
     let (access, secret, shutdown) = (access_key.clone(), secret_key.clone(), shutdown.clone());
     tasks.spawn(async move { store.serve(listener, &access, &secret, shutdown).await });
     Ok(Endpoint { url, access_key, secret_key })

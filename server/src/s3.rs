@@ -42,6 +42,9 @@ const CHECKSUM_CHUNK: u64 = 16 * 1024;
 /// Tries to abort an upload whose part may still have been in flight.
 const ABORT_TRIES: usize = 3;
 
+/// How often an object that may still come is asked for again; with the pauses between, about three seconds.
+const DOUBTS: u32 = 5;
+
 /// A bucket of a store. Cheap to clone.
 #[derive(Clone)]
 pub struct Bucket {
@@ -268,6 +271,28 @@ impl Bucket {
         }
     }
 
+    /// The same after a Put that was given whole and whose answer was lost: the store may still be at it, so that "not
+    /// there" is asked for more than once.
+    ///
+    /// # Errors
+    /// As [`Bucket::settle`].
+    pub async fn settle_in_doubt(
+        &self,
+        key: &str,
+        content: &Content,
+        failure: Failure,
+    ) -> Result<Stored, NotStored> {
+        for doubt in 1..=DOUBTS {
+            match self.settle(key, content, failure).await {
+                Err(NotStored::Failed(found)) if found == failure => {
+                    tokio::time::sleep(self.clocks.store_backoff * doubt).await;
+                }
+                settled => return settled,
+            }
+        }
+        self.settle(key, content, failure).await
+    }
+
     async fn compare(&self, key: &str, content: &Content, head: Head) -> Result<Stored, NotStored> {
         if head.size == content.size && is_same(head.checksum.as_deref(), content.crc) {
             return Ok(Stored { etag: head.etag });
@@ -464,17 +489,25 @@ impl Multipart {
                 self.upload.end();
                 Ok(stored)
             }
-            Err(NotStored::Failed(failure)) => self.abort_after_complete(failure, content).await,
-            Err(NotStored::Unknown) => Err(NotStored::Unknown),
+            Err(NotStored::Failed(failure)) => {
+                self.abort_after_complete(NotStored::Failed(failure), failure, content).await
+            }
+            // A store that cannot be asked may not have heard of Complete either.
+            Err(NotStored::Unknown) => self.abort_after_complete(NotStored::Unknown, failure, content).await,
         }
     }
 
     /// Aborts an upload whose Complete failed; the Complete may have won all the same.
-    async fn abort_after_complete(self, failure: Failure, content: &Content) -> Result<Stored, NotStored> {
+    async fn abort_after_complete(
+        self,
+        not_stored: NotStored,
+        failure: Failure,
+        content: &Content,
+    ) -> Result<Stored, NotStored> {
         let (bucket, key) = (self.bucket.clone(), self.upload.key().to_owned());
         match self.abort().await {
             Ok(()) => bucket.settle(&key, content, failure).await,
-            Err(_) => Err(NotStored::Failed(failure)),
+            Err(_) => Err(not_stored),
         }
     }
 

@@ -7,6 +7,7 @@ mod server;
 mod site;
 mod test;
 mod tools;
+mod torture;
 
 use std::env;
 use std::process::ExitCode;
@@ -18,6 +19,7 @@ const USAGE: &str = "\
 cargo xtask serve [OPTIONS OF THE SERVER]   build page and server, serve on http://127.0.0.1:3000
 cargo xtask test [FILTER]                   build both, run every test, browser included
 cargo xtask bench [SCENARIO...] [OPTIONS]   measure the server and its peers in turn, write server/benches/RESULTS.md
+cargo xtask torture [OPTIONS]               kill the server or soak it in faults while clients upload
 cargo xtask site                            build the page alone, print its weight";
 
 fn main() -> ExitCode {
@@ -43,6 +45,7 @@ fn run(command: &str, rest: &[String]) -> Result<ExitCode, Failure> {
         "test" => test::run(&Places::find()?, rest),
         "bench" => bench::run(&Places::find()?, rest),
         bench::PIPE => bench::pipe::run(rest).map(|()| ExitCode::SUCCESS),
+        "torture" => torture::run(&Places::find()?, rest),
         "site" => site::build(&Places::find()?).map(|()| ExitCode::SUCCESS),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");

@@ -209,6 +209,16 @@ async fn a_put_whose_answer_is_lost_is_stored_once() {
     fixture.finish().await;
 }
 
+/// It is there, as HeadObject says, and the bar says so too: completed, and all of it stored.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_put_of_which_every_answer_is_lost_is_stored() {
+    let fixture = Fixture::start().await;
+    fixture.store.on(Op::Put).loses_the_answer(Cut::Reset);
+    assert_eq!(passes(&fixture, MsaImgs, 300 * KIB).await, 3);
+    fixture.store.forget_rules();
+    fixture.finish().await;
+}
+
 /// A 200 with an error inside is an error; asked again, it passes.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn d12_one_error_inside_the_200_of_complete() {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use app::wire::FileType::{DocsFile, MsaImgs};
+use app::wire::{Outcome, Problem};
 
 use crate::refusal::Refusal;
 use crate::support::client::{Form, RawConnection, get};
@@ -55,6 +56,21 @@ async fn d05_the_store_goes_in_the_middle_and_comes_back() {
     fixture.proxy.as_mut().unwrap().refuse().await;
     fixture.proxy.as_mut().unwrap().accept().await;
     fixture.normal_upload_passes().await;
+    fixture.finish().await;
+}
+
+/// Complete fails, and so does the question what became of it: the upload is aborted all the same, and then asked after.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_cannot_be_asked_after_is_aborted() {
+    let fixture = Fixture::start().await;
+    fixture.store.on(Op::Complete).fails(500, "InternalError");
+    // As often as one question is repeated.
+    fixture.store.on(Op::Head).first(4).fails(503, "SlowDown");
+    let answer = Form::document(&sample::pdf(6 * MIB)).post(fixture.server).await;
+    let problem: Problem = answer.json();
+    assert_eq!(problem.files[0].outcome, Outcome::Failed, "{}", answer.text());
+    assert_eq!(fixture.store.calls_of(Op::Head).len(), 5);
+    assert_eq!(fixture.store.calls_of(Op::Abort).len(), 1);
     fixture.finish().await;
 }
 

@@ -10,7 +10,7 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{ReadHalf, WriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -44,6 +44,7 @@ pub struct Direction {
     /// Most bytes of one write.
     slice: AtomicUsize,
     cut: Mutex<Option<(u64, Cut)>>,
+    cuts: AtomicU64,
     /// Milliseconds without a byte that end a connection; 0: none do.
     idle: AtomicU64,
     stalled: watch::Sender<bool>,
@@ -58,6 +59,7 @@ impl Direction {
             free_at: Mutex::new(None),
             slice: AtomicUsize::new(BUFFER),
             cut: Mutex::new(None),
+            cuts: AtomicU64::new(0),
             idle: AtomicU64::new(0),
             stalled: watch::Sender::new(false),
             moved: watch::Sender::new(()),
@@ -68,6 +70,12 @@ impl Direction {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Ordering::Acquire)
+    }
+
+    /// Connections that [`Self::cut_after`] has ended so far.
+    #[must_use]
+    pub fn cuts(&self) -> u64 {
+        self.cuts.load(Ordering::Acquire)
     }
 
     /// Bytes a second of all connections together from now on; 0 is without limit.
@@ -81,7 +89,7 @@ impl Direction {
     }
 
     /// Passes everything on, as at the start.
-    fn heal(&self) {
+    pub fn heal(&self) {
         self.limit(0);
         self.slice(BUFFER);
         *self.cut.lock().unwrap() = None;
@@ -151,6 +159,7 @@ impl Direction {
         match *cut {
             Some((at, how)) if before + wanted as u64 >= at => {
                 *cut = None;
+                self.cuts.fetch_add(1, Ordering::AcqRel);
                 let allowed = usize::try_from(at - before).unwrap();
                 self.bytes.fetch_add(allowed as u64, Ordering::AcqRel);
                 (allowed, Some(how))
@@ -243,11 +252,19 @@ impl Door {
     async fn run(mut self, mut listener: TcpListener) {
         loop {
             self.let_in(listener).await;
+            // The proxy was dropped.
+            if self.opened.has_changed().is_err() {
+                return;
+            }
+            // Bound and not listening: refused, and nobody else gets the port.
+            let port = TcpSocket::new_v4().unwrap();
+            port.set_reuseaddr(true).unwrap();
+            port.bind(self.addr).expect("the port is still free");
             self.listening.send_replace(false);
             if self.opened.wait_for(|open| *open).await.is_err() {
                 return;
             }
-            listener = TcpListener::bind(self.addr).await.expect("the port is still free");
+            listener = port.listen(1024).expect("the port is ours");
             self.listening.send_replace(true);
         }
     }

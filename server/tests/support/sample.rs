@@ -29,9 +29,15 @@ pub fn smallest_pdf() -> Vec<u8> {
 /// A PDF of one empty page and a stream, `size` bytes in all.
 #[must_use]
 pub fn pdf(size: usize) -> Vec<u8> {
+    pdf_of(another_seed(), size)
+}
+
+/// The PDF of that size that belongs to a seed.
+#[must_use]
+pub fn pdf_of(seed: u64, size: usize) -> Vec<u8> {
     let frame = pdf_around(&[]).len();
     assert!(size >= frame, "a PDF has at least {frame} bytes");
-    let file = pdf_around(&noise(size - frame));
+    let file = pdf_around(&noise_of(seed, size - frame));
     assert_eq!(file.len(), size);
     file
 }
@@ -39,9 +45,16 @@ pub fn pdf(size: usize) -> Vec<u8> {
 /// A grey JPEG, padded with comments to `size` bytes.
 #[must_use]
 pub fn jpeg(size: usize) -> Vec<u8> {
+    jpeg_of(another_seed(), size)
+}
+
+/// The JPEG of that size that belongs to a seed; only the smallest has no room for a difference.
+#[must_use]
+pub fn jpeg_of(seed: u64, size: usize) -> Vec<u8> {
     assert!(size == JPEG.len() || size >= JPEG.len() + 4, "a JPEG cannot have {size} bytes");
     let mut file = JPEG[..JFIF_END].to_vec();
     let mut padding = size - JPEG.len();
+    let comments = noise_of(seed, padding);
     while padding > 0 {
         // A comment is at least four bytes: the last two share what is left.
         let segment = match padding {
@@ -51,7 +64,7 @@ pub fn jpeg(size: usize) -> Vec<u8> {
         };
         file.extend([0xff, 0xfe]);
         file.extend(u16::try_from(segment - 2).unwrap().to_be_bytes());
-        file.extend(noise(segment - 4));
+        file.extend(&comments[padding - segment + 4..padding]);
         padding -= segment;
     }
     file.extend(&JPEG[JFIF_END..]);
@@ -111,8 +124,17 @@ pub fn exe(size: usize) -> Vec<u8> {
 /// Bytes without a pattern, other ones at each call.
 #[must_use]
 pub fn noise(size: usize) -> Vec<u8> {
+    noise_of(another_seed(), size)
+}
+
+fn another_seed() -> u64 {
     static SEED: AtomicU64 = AtomicU64::new(0x9e37_79b9_7f4a_7c15);
-    let mut state = SEED.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed) | 1;
+    SEED.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed)
+}
+
+/// The same bytes for the same seed.
+fn noise_of(seed: u64, size: usize) -> Vec<u8> {
+    let mut state = seed | 1;
     let mut bytes = Vec::with_capacity(size + 8);
     while bytes.len() < size {
         state ^= state << 13;

@@ -1,6 +1,6 @@
 //! The scripted store: hyper in front of the embedded store, that logs each call and does as it is told.
 //!
-//! Rules are tried in the order in which they were made; the first whose turn it is decides. Time of
+//! Rules are tried in the order in which they were made; the first whose turn it is decides. Time of a test's
 //! waiting is never slept: [`ScriptedStore::until`] wakes at each call and each piece of a body.
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use app::wire::FileType;
 use http::{HeaderMap, Response};
@@ -158,8 +158,31 @@ pub(super) enum Act {
     HoldBefore(CancellationToken),
     /// Do it, then wait at the gate with the answer.
     HoldAfter(CancellationToken),
+    /// Wait, do it, wait, answer.
+    Takes { before: Duration, after: Duration },
     /// Do it, then change the answer.
     Edit(Arc<dyn Fn(HttpResponse) -> HttpResponse + Send + Sync>),
+}
+
+impl Act {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Answer { status: 200, .. } => "false success",
+            Self::Answer { early: true, .. } => "early error",
+            Self::Answer { .. } => "error",
+            Self::DoThenAnswer { .. } => "done, other answer",
+            Self::LoseAnswer(_) => "answer lost",
+            Self::CutBody { .. } => "body cut",
+            Self::StallBody { .. } => "body stalled",
+            Self::StallThenCut { .. } => "body stalled, then cut",
+            Self::Redirect { .. } => "sent elsewhere",
+            Self::Trickle { .. } => "answer trickled",
+            Self::HoldBefore(_) => "held before",
+            Self::HoldAfter(_) => "answer held",
+            Self::Takes { .. } => "slow",
+            Self::Edit(_) => "answer edited",
+        }
+    }
 }
 
 struct Rule {
@@ -217,6 +240,7 @@ struct State {
     furthest: HashMap<(String, Option<u32>), u64>,
     counters: HashMap<FileType, (u64, u32)>,
     timeline: HashMap<FileType, Vec<Moment>>,
+    acted: BTreeMap<&'static str, u64>,
 }
 
 impl ScriptedStore {
@@ -253,6 +277,12 @@ impl ScriptedStore {
     /// Forgets the script; the log stays.
     pub fn forget_rules(&self) {
         self.shared.state.lock().unwrap().rules.clear();
+    }
+
+    /// How often the script did what.
+    #[must_use]
+    pub fn acted(&self) -> BTreeMap<&'static str, u64> {
+        self.shared.state.lock().unwrap().acted.clone()
     }
 
     /// Reads all bodies together at `rate` bytes a second; 0 is without limit.
@@ -471,6 +501,11 @@ impl RuleBuilder<'_> {
         gate
     }
 
+    /// Waits so long before it does it, and so long again before it answers.
+    pub fn takes(self, before: Duration, after: Duration) {
+        self.add(Act::Takes { before, after });
+    }
+
     /// Does it, and changes the answer.
     pub fn edits(self, edit: impl Fn(HttpResponse) -> HttpResponse + Send + Sync + 'static) {
         self.add(Act::Edit(Arc::new(edit)));
@@ -507,6 +542,9 @@ impl Shared {
                     due = Some(rule.act.clone());
                 }
             }
+        }
+        if let Some(act) = &due {
+            *state.acted.entry(act.name()).or_default() += 1;
         }
         drop(state);
         self.version.send_modify(|n| *n += 1);

@@ -217,6 +217,12 @@ async fn act_out(
             gate.cancelled().await;
             answer
         }
+        Some(Act::Takes { before, after }) => {
+            tokio::time::sleep(before).await;
+            let answer = act_on(request).await;
+            tokio::time::sleep(after).await;
+            answer
+        }
         Some(Act::Edit(edit)) => edit(act_on(request).await),
     }
 }
