@@ -383,7 +383,7 @@ async fn g08_a_disk_that_fails_now_and_then() {
 
 /// Puts a version, or sends it in parts; the status of the refusal when there is one.
 async fn store(client: &Client, key: &str, version: u64) -> Result<(), Option<u16>> {
-    if version % 4 != 0 {
+    if !version.is_multiple_of(4) {
         let put = client.put_object().bucket(BUCKET).key(key).body(body(version).into()).send().await;
         return put.map(drop).map_err(|error| status(&error));
     }
