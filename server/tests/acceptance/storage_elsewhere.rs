@@ -118,7 +118,8 @@ async fn d22_a_clock_twenty_minutes_off() {
     for shift in ["FAKETIME=+20m", "FAKETIME=-20m"] {
         println!("{shift}");
         let server = server_at(&format!("http://{}", store.addr), &[&preload, shift], &[]).await;
-        for size in [300 * KIB, 6 * MIB] {
+        // The first is small: a refusal is lost with the connection where more of the body is on its way.
+        for size in [KIB, 6 * MIB] {
             let content = sample::pdf(size);
             let file = Form::document(&content).post(server.address).await.stored_one();
             let key = file.key.unwrap();

@@ -7,6 +7,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
 use aws_sdk_s3::Client;
@@ -15,6 +16,7 @@ use aws_sdk_s3::types::CompletedPart;
 use futures_util::future::join_all;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::fixture::{BUCKET, TestDir, TestStore, bytes, client, eventually};
 use crate::multipart::{begin, complete, part};
@@ -67,6 +69,14 @@ impl Victim {
         }
         let child = command.env(DIRECTORY, dir).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
         let mut victim = Self(child.unwrap());
+        let pid = Pid::from_child(&victim.0);
+        // A disk that fails may also leave it hanging.
+        let (_starting, started) = mpsc::channel::<()>();
+        std::thread::spawn(move || {
+            if started.recv_timeout(Duration::from_secs(10)) == Err(mpsc::RecvTimeoutError::Timeout) {
+                let _ = kill_process(pid, Signal::KILL);
+            }
+        });
         let lines = BufReader::new(victim.0.stdout.take().unwrap()).lines();
         let mut lines = lines.map_while(Result::ok);
         let address = lines.find_map(|line| line.strip_prefix("address=").map(String::from))?;
@@ -359,7 +369,7 @@ async fn g08_a_disk_that_fails_now_and_then() {
                 let states = &mut possible.entry(key.clone()).or_insert_with(|| Possible(vec![None])).0;
                 states.push(Some(version));
                 let storing = store(&client, &key, version);
-                match tokio::time::timeout(Duration::from_secs(10), storing).await {
+                match tokio::time::timeout(Duration::from_secs(3), storing).await {
                     Ok(Ok(())) => {
                         *states = vec![Some(version)];
                         stored += 1;
