@@ -35,11 +35,11 @@ const NORMAL: Duration = Duration::from_secs(2);
 /// When the server dies.
 #[derive(Clone, Copy, Debug)]
 enum Moment {
-    AfterMs(u64),
+    Ms(u64),
     /// So many bytes from the clients together, and microseconds more.
-    AfterBytes(u64, u64),
+    Bytes(u64, u64),
     /// So many microseconds after the first, second, ... client has been answered or has left.
-    AfterClient(usize, u64),
+    Client(usize, u64),
 }
 
 /// The server's directory, and what must be in it.
@@ -161,9 +161,9 @@ fn bytes(plan: &Plan) -> usize {
 fn draw_moment(rng: &mut StdRng, plans: &[Plan]) -> Moment {
     let all: usize = plans.iter().map(bytes).sum();
     match rng.random_range(0..4) {
-        0 => Moment::AfterMs(rng.random_range(0..600)),
-        1 | 2 => Moment::AfterBytes(rng.random_range(0..all as u64), rng.random_range(0..20_000)),
-        _ => Moment::AfterClient(rng.random_range(1..=plans.len()), rng.random_range(0..3_000)),
+        0 => Moment::Ms(rng.random_range(0..600)),
+        1 | 2 => Moment::Bytes(rng.random_range(0..all as u64), rng.random_range(0..20_000)),
+        _ => Moment::Client(rng.random_range(1..=plans.len()), rng.random_range(0..3_000)),
     }
 }
 
@@ -202,7 +202,7 @@ async fn until_killed(
                 Some(joined) => {
                     take(joined);
                     count += 1;
-                    if let Moment::AfterClient(clients, microseconds) = moment && count == clients {
+                    if let Moment::Client(clients, microseconds) = moment && count == clients {
                         sleep(Duration::from_micros(microseconds)).await;
                         break;
                     }
@@ -226,14 +226,14 @@ async fn until_killed(
 
 async fn wait_for(moment: Moment, meter: &Proxy) {
     match moment {
-        Moment::AfterMs(ms) => sleep(Duration::from_millis(ms)).await,
-        Moment::AfterBytes(bytes, microseconds) => {
+        Moment::Ms(ms) => sleep(Duration::from_millis(ms)).await,
+        Moment::Bytes(bytes, microseconds) => {
             while meter.up.bytes() < bytes {
                 sleep(Duration::from_millis(1)).await;
             }
             sleep(Duration::from_micros(microseconds)).await;
         }
-        Moment::AfterClient(..) => std::future::pending().await,
+        Moment::Client(..) => std::future::pending().await,
     }
 }
 
