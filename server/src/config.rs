@@ -143,7 +143,7 @@ pub struct Clocks {
     pub body_rate_window: Duration,
     /// Without progress at the store while it has bytes to take.
     pub store_stall: Duration,
-    /// For the store's answer to Complete.
+    /// For the store's answer to Complete, all attempts together.
     pub store_complete: Duration,
     /// First wait before a part is tried again; doubles each time.
     pub store_backoff: Duration,

@@ -93,8 +93,10 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     let uploads =
         Uploads::new(bucket.clone(), hub.clone(), &config.limits, &config.clocks, uploads_done.clone());
     let connections = TaskTracker::new();
+    let metrics = Metrics::new(uploads.clone(), connector, bucket.clone(), connections.clone());
+    let sockets = metrics.sockets.clone();
     let server = routes::Server {
-        metrics: Metrics::new(uploads.clone(), connector, bucket.clone(), connections.clone()),
+        metrics,
         uploads,
         hub: hub.clone(),
         bucket,
@@ -113,8 +115,10 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     };
     tokio::join!(accepting, stopping, sweeper.run(closing.clone()));
     connections.close();
-    // Who does not read an answer by now does without.
-    let _ = tokio::time::timeout(CLEAN_UP, connections.wait()).await;
+    sockets.close();
+    // Who does not read an answer or a last word by now does without.
+    let told = async { tokio::join!(connections.wait(), sockets.wait()) };
+    let _ = tokio::time::timeout(CLEAN_UP, told).await;
     store_shutdown.cancel();
     tasks.close();
     tasks.wait().await;

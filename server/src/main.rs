@@ -59,7 +59,9 @@ fn raise_open_files() {
 }
 
 fn start_log(format: Option<LogFormat>) {
-    let default = "info,s3s=off,aws_config=warn,aws_smithy_runtime=warn";
+    // Connections that an error leaves are our connector's own business.
+    let default = "info,s3s=off,aws_config=warn,aws_smithy_runtime=warn,\
+                   aws_smithy_runtime::client::http::connection_poisoning=off";
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let is_terminal = std::io::stderr().is_terminal();
     let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);

@@ -12,14 +12,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::connector::Connector;
 use crate::listener;
-use crate::live::Live;
 use crate::s3::Bucket;
 use crate::upload::Uploads;
 
 /// The server's gauges and counters. Cheap to clone.
 #[derive(Clone)]
 pub struct Metrics {
-    pub sockets: Live,
+    pub sockets: TaskTracker,
     uploads: Uploads,
     connector: Connector,
     bucket: Bucket,
@@ -29,7 +28,7 @@ pub struct Metrics {
 impl Metrics {
     #[must_use]
     pub fn new(uploads: Uploads, connector: Connector, bucket: Bucket, connections: TaskTracker) -> Self {
-        Self { sockets: Live::default(), uploads, connector, bucket, connections }
+        Self { sockets: TaskTracker::new(), uploads, connector, bucket, connections }
     }
 
     /// Everything as Prometheus text.
@@ -57,7 +56,7 @@ impl Metrics {
         gauge("connections", "Clients connected now", count(connections));
         let read_buffer = listener::read_buffer(connections + 1);
         gauge("read_buffer_bytes", "Read buffer of the next connection", count(read_buffer));
-        gauge("sockets", "Watchers connected now", self.sockets.now());
+        gauge("sockets", "Watchers connected now", count(self.sockets.len()));
         gauge("store_connections", "Connections to the store", count(self.connector.open_connections()));
         gauge(
             "uploads_left_open",

@@ -197,7 +197,7 @@ impl Server {
             ping: self.clocks.ping,
             gone_after: self.clocks.watcher_gone,
             closing: self.closing.clone(),
-            live: self.metrics.sockets.clone(),
+            sockets: self.metrics.sockets.clone(),
         }
     }
 }

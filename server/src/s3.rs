@@ -1,7 +1,10 @@
 //! The store: the only place that names the AWS SDK. Puts, parts, completion, settling, verification.
 
 mod attempts;
+mod doubt;
 mod fault;
+mod identity;
+mod multipart;
 mod open;
 
 use std::sync::Arc;
@@ -18,15 +21,16 @@ use aws_sdk_s3::config::{
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
 use aws_sdk_s3::primitives::{ByteStream, DateTime, SdkBody};
-use aws_sdk_s3::types::{
-    ChecksumAlgorithm, ChecksumMode, ChecksumType, CompletedMultipartUpload, CompletedPart,
-};
+use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, ChecksumType, MultipartUpload};
 use aws_sdk_s3::{Client, config};
 
 use attempts::send_part;
 pub use attempts::{PartEvent, PartWatch};
+use doubt::Doubt;
 use fault::{ComeAgain, Fault};
-use open::{Carried, OpenUploads};
+use identity::Identities;
+pub use multipart::{AcknowledgedPart, Multipart};
+use open::{Adopted, Carried, OpenUploads};
 
 use crate::checksum;
 use crate::config::{Checksums, Clocks, StorageConfig};
@@ -39,9 +43,6 @@ use crate::parts::{Part, PartBody};
 const CALL_ATTEMPTS: u32 = 4;
 /// Chunk of an aws-chunked body; the SDK's 64 KiB would move progress in larger steps.
 const CHECKSUM_CHUNK: u64 = 16 * 1024;
-/// Tries to abort an upload whose part may still have been in flight.
-const ABORT_TRIES: usize = 3;
-
 /// How often an object that may still come is asked for again; with the pauses between, about three seconds.
 const DOUBTS: u32 = 5;
 
@@ -126,7 +127,9 @@ struct Head {
 impl Bucket {
     /// Prepares a client for the configured bucket; nothing is sent yet.
     pub async fn connect(storage: &StorageConfig, name: &str, clocks: &Clocks, connector: Connector) -> Self {
+        let identities = Identities::default();
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(connector);
+        loader = loader.identity_cache(identities.clone());
         if let Some(endpoint) = &storage.endpoint {
             let keys = Credentials::new(&endpoint.access_key, &endpoint.secret_key, None, None, "configured");
             loader = loader.endpoint_url(&endpoint.url).credentials_provider(keys);
@@ -155,6 +158,7 @@ impl Bucket {
             .stalled_stream_protection(StalledStreamProtectionConfig::enabled().upload_enabled(false).build())
             .retry_config(retries.with_initial_backoff(clocks.store_backoff))
             .retry_classifier(ComeAgain)
+            .interceptor(identities)
             .timeout_config(timeouts.build())
             .build();
         let parts = config
@@ -197,8 +201,9 @@ impl Bucket {
     /// # Errors
     /// What stands in the way.
     pub async fn reach(&self) -> Result<(), Failure> {
-        let head = self.client.head_bucket().bucket(&self.name).send().await;
-        head.map(drop).map_err(|error| Fault::read("HeadBucket", &error).failure)
+        let head = self.client.head_bucket().bucket(&self.name);
+        let answered = ask_head(|| head.clone().send()).await;
+        answered.map(drop).map_err(|error| Fault::read("HeadBucket", &error).failure)
     }
 
     /// Sends a whole object; its last byte goes when the part's gate opens.
@@ -245,7 +250,10 @@ impl Bucket {
             .content_disposition(&object.content_disposition)
             .set_checksum_algorithm(self.checksum_algorithm())
             .set_checksum_type(self.checksums.then_some(ChecksumType::FullObject));
-        let created = create.send().await.map_err(|error| {
+        let doubt = Doubt::default();
+        let created = create.customize().interceptor(doubt.clone()).send().await;
+        let alive = alive.doubted(doubt.exists());
+        let created = created.map_err(|error| {
             let is_success = error.raw_response().is_some_and(|answer| answer.status().is_success());
             match Fault::read("CreateMultipartUpload", &error).failure {
                 // No byte was sent yet: nothing of the file was rejected (FAULTS.md, D17).
@@ -313,14 +321,7 @@ impl Bucket {
 
     async fn head(&self, key: &str) -> Result<Option<Head>, Fault> {
         let head = self.client.head_object().bucket(&self.name).key(key).checksum_mode(ChecksumMode::Enabled);
-        let mut answered = head.clone().send().await;
-        // The refusal of a HEAD names no reason. If it was our clock, the SDK has learned the store's from it.
-        let status =
-            |error: &SdkError<_, HttpResponse>| error.raw_response().map(|answer| answer.status().as_u16());
-        if answered.as_ref().err().and_then(status) == Some(403) {
-            answered = head.send().await;
-        }
-        match answered {
+        match ask_head(|| head.clone().send()).await {
             Ok(head) => Ok(Some(Head {
                 size: head.content_length.and_then(|size| u64::try_from(size).ok()).unwrap_or(0),
                 checksum: head.checksum_crc64_nvme,
@@ -337,20 +338,32 @@ impl Bucket {
     /// # Errors
     /// The first call that the store failed.
     pub async fn sweep(&self, prefix: &str, age: Duration) -> Result<usize, Failure> {
-        let mut swept = 0;
+        let is_left = |upload: &MultipartUpload| {
+            is_older(upload.initiated(), age)
+                && upload.key().is_some_and(|key| ObjectKey::is_ours(key) && !self.open.is_alive(key))
+        };
+        self.clear_away_all(prefix, is_left).await
+    }
+
+    /// Aborts the open multipart uploads under `prefix` that are meant; returns how many.
+    async fn clear_away_all(
+        &self,
+        prefix: &str,
+        is_meant: impl Fn(&MultipartUpload) -> bool,
+    ) -> Result<usize, Failure> {
+        let mut cleared = 0;
         let mut page = self.list_uploads(prefix, None).await?;
         loop {
-            let old = page.uploads().iter().filter(|upload| is_older(upload.initiated(), age));
-            let names = old.filter_map(|upload| upload.key().zip(upload.upload_id()));
-            for (key, id) in names.filter(|(key, _)| ObjectKey::is_ours(key) && !self.open.is_alive(key)) {
+            let names = page.uploads().iter().filter(|upload| is_meant(upload));
+            for (key, id) in names.filter_map(|upload| upload.key().zip(upload.upload_id())) {
                 self.clear_away(self.open.begin(key.to_owned()).opened(id.to_owned())).await?;
-                swept += 1;
+                cleared += 1;
             }
             match page.next_key_marker().zip(page.next_upload_id_marker()) {
                 Some(next) if page.is_truncated() == Some(true) => {
                     page = self.list_uploads(prefix, Some(next)).await?;
                 }
-                _ => return Ok(swept),
+                _ => return Ok(cleared),
             }
         }
     }
@@ -377,7 +390,13 @@ impl Bucket {
     /// The first call that the store failed; what is left waits for the next time.
     pub async fn abort_orphans(&self) -> Result<(), Failure> {
         while let Some(orphan) = self.open.adopt() {
-            self.clear_away(orphan).await?;
+            match orphan {
+                Adopted::Upload(upload) => self.clear_away(upload).await?,
+                Adopted::Key(alive) => {
+                    self.clear_away_all(alive.key(), |upload| upload.key() == Some(alive.key())).await?;
+                    drop(alive.doubted(false));
+                }
+            }
         }
         Ok(())
     }
@@ -395,6 +414,20 @@ impl Bucket {
     /// Bytes that may lie in an unfinished chunk and are no stall.
     fn slack(&self) -> u64 {
         if self.checksums { CHECKSUM_CHUNK } else { 0 }
+    }
+}
+
+/// Asks by HEAD, once more if it is refused: the refusal names no reason. If it was our clock, the SDK has learned the
+/// store's from it; if it was an expired token, there is a new one.
+async fn ask_head<T, E, F>(ask: impl Fn() -> F) -> Result<T, SdkError<E, HttpResponse>>
+where
+    F: Future<Output = Result<T, SdkError<E, HttpResponse>>>,
+{
+    let answered = ask().await;
+    let refusal = answered.as_ref().err().and_then(SdkError::raw_response);
+    match refusal.map(|answer| answer.status().as_u16()) {
+        Some(400 | 403) => ask().await,
+        _ => answered,
     }
 }
 
@@ -416,179 +449,4 @@ fn length(bytes: u64) -> i64 {
 fn is_older(initiated: Option<&DateTime>, age: Duration) -> bool {
     let began = initiated.and_then(|at| SystemTime::try_from(*at).ok());
     began.is_some_and(|at| at.elapsed().is_ok_and(|elapsed| elapsed >= age))
-}
-
-/// An open multipart upload. It ends by `complete` or `abort`, each of which consumes it; left open, by a panic or by
-/// the store's silence, it is the sweeper's.
-pub struct Multipart {
-    bucket: Bucket,
-    upload: Carried,
-}
-
-/// A part that the store has acknowledged.
-#[derive(Clone, Debug)]
-pub struct AcknowledgedPart {
-    number: u32,
-    etag: Option<String>,
-    checksum: Option<String>,
-}
-
-impl Multipart {
-    /// Sends one part.
-    ///
-    /// # Errors
-    /// The failure after the last attempt.
-    ///
-    /// # Cancellation
-    /// Closes the part's connection.
-    pub async fn upload(&self, part: &Part, watch: &PartWatch) -> Result<AcknowledgedPart, Failure> {
-        let number = i32::try_from(part.number()).expect("at most 10,000 parts");
-        let call = async |body: PartBody, counter: WireCounter| {
-            let upload = self
-                .bucket
-                .parts
-                .upload_part()
-                .bucket(&self.bucket.name)
-                .key(self.upload.key())
-                .upload_id(self.upload.id())
-                .part_number(number)
-                .content_length(length(part.len()))
-                .set_checksum_algorithm(self.bucket.checksum_algorithm())
-                .body(ByteStream::new(SdkBody::from_body_1_x(body)))
-                .customize()
-                .mutate_request(move |request| request.add_extension(counter.clone()));
-            let uploaded = upload.send().await.map_err(|error| Fault::read("UploadPart", &error))?;
-            intact(uploaded.checksum_crc64_nvme.as_deref(), part.checksum()).map(|()| uploaded)
-        };
-        let sent = send_part(part, watch, &self.bucket.clocks, self.bucket.slack(), call).await;
-        let done = sent.map_err(|fault| fault.failure)?;
-        Ok(AcknowledgedPart {
-            number: part.number(),
-            etag: done.e_tag,
-            checksum: done.checksum_crc64_nvme.filter(|_| self.bucket.checksums),
-        })
-    }
-
-    /// Makes the object of its parts, and asks the store whether it is what was sent.
-    ///
-    /// Whatever the store answers, or does not, exactly one of Complete and Abort takes effect.
-    ///
-    /// # Errors
-    /// Nothing of the object is in the store then, or it is not known.
-    pub async fn complete(
-        self,
-        mut parts: Vec<AcknowledgedPart>,
-        content: &Content,
-    ) -> Result<Stored, NotStored> {
-        parts.sort_by_key(|part| part.number);
-        let completed = self.send_complete(parts, content).await;
-        let failure = completed.err().map_or(Failure::StorageRejected, |fault| fault.failure);
-        // A lost answer looks like a failure, and a false one like success: the store knows better.
-        match self.bucket.settle(self.upload.key(), content, failure).await {
-            Ok(stored) => {
-                self.upload.end();
-                Ok(stored)
-            }
-            Err(NotStored::Failed(failure)) => {
-                self.abort_after_complete(NotStored::Failed(failure), failure, content).await
-            }
-            // A store that cannot be asked may not have heard of Complete either.
-            Err(NotStored::Unknown) => self.abort_after_complete(NotStored::Unknown, failure, content).await,
-        }
-    }
-
-    /// Aborts an upload whose Complete failed; the Complete may have won all the same.
-    async fn abort_after_complete(
-        self,
-        not_stored: NotStored,
-        failure: Failure,
-        content: &Content,
-    ) -> Result<Stored, NotStored> {
-        let (bucket, key) = (self.bucket.clone(), self.upload.key().to_owned());
-        match self.abort().await {
-            Ok(()) => bucket.settle(&key, content, failure).await,
-            Err(_) => Err(not_stored),
-        }
-    }
-
-    async fn send_complete(&self, parts: Vec<AcknowledgedPart>, content: &Content) -> Result<(), Fault> {
-        let parts = parts.into_iter().map(|part| {
-            CompletedPart::builder()
-                .part_number(i32::try_from(part.number).expect("at most 10,000 parts"))
-                .set_e_tag(part.etag)
-                .set_checksum_crc64_nvme(part.checksum)
-                .build()
-        });
-        let list = CompletedMultipartUpload::builder().set_parts(Some(parts.collect())).build();
-        let timeouts = TimeoutConfig::builder().operation_attempt_timeout(self.bucket.clocks.store_complete);
-        let checksums = self.bucket.checksums;
-        let complete = self
-            .bucket
-            .client
-            .complete_multipart_upload()
-            .bucket(&self.bucket.name)
-            .key(self.upload.key())
-            .upload_id(self.upload.id())
-            .mpu_object_size(length(content.size))
-            .set_checksum_crc64_nvme(checksums.then(|| content.checksum()))
-            .set_checksum_type(checksums.then_some(ChecksumType::FullObject))
-            .multipart_upload(list)
-            .customize()
-            .config_override(config::Builder::new().timeout_config(timeouts.build()));
-        let completed = complete.send().await;
-        let completed = completed.map_err(|error| Fault::read("CompleteMultipartUpload", &error))?;
-        intact(completed.checksum_crc64_nvme.as_deref(), content.crc)?;
-        // The SDK takes any 200 for success; the store's own answer names the object.
-        completed.e_tag.map(drop).ok_or(Fault::ended(Failure::StorageRejected))
-    }
-
-    /// Ends the upload and what it left in the store. Its parts must no longer be on their way.
-    ///
-    /// # Errors
-    /// The store's refusal: the sweeper has to come back for it.
-    pub async fn abort(self) -> Result<(), Failure> {
-        let aborted = self.try_abort().await;
-        match aborted {
-            Ok(()) => self.upload.end(),
-            Err(_) => _ = self.bucket.aborts_failed.fetch_add(1, Ordering::Relaxed),
-        }
-        aborted
-    }
-
-    async fn try_abort(&self) -> Result<(), Failure> {
-        for _ in 0..ABORT_TRIES {
-            self.send_abort().await?;
-            // A part that was in flight may have outlived the abort.
-            if self.is_gone().await {
-                return Ok(());
-            }
-        }
-        Err(Failure::StorageRejected)
-    }
-
-    async fn send_abort(&self) -> Result<(), Failure> {
-        let bucket = &self.bucket;
-        let abort = bucket
-            .client
-            .abort_multipart_upload()
-            .bucket(&bucket.name)
-            .key(self.upload.key())
-            .upload_id(self.upload.id());
-        match abort.send().await {
-            Ok(_) => Ok(()),
-            Err(error) if error.as_service_error().is_some_and(|error| error.is_no_such_upload()) => Ok(()),
-            Err(error) => Err(Fault::read("AbortMultipartUpload", &error).failure),
-        }
-    }
-
-    async fn is_gone(&self) -> bool {
-        let bucket = &self.bucket;
-        let list = bucket
-            .client
-            .list_parts()
-            .bucket(&bucket.name)
-            .key(self.upload.key())
-            .upload_id(self.upload.id());
-        list.max_parts(1).send().await.is_err()
-    }
 }

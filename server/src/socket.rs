@@ -10,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{SinkExt, StreamExt, stream};
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
-use crate::live::Live;
 use crate::peer::Pace;
 use crate::progress::{Hub, Watcher};
 
@@ -40,22 +40,26 @@ pub struct SocketContext {
     pub gone_after: Duration,
     /// Ends every socket.
     pub closing: CancellationToken,
-    pub live: Live,
+    /// Every socket, until its last word is sent.
+    pub sockets: TaskTracker,
 }
 
 /// Answers an upgrade and serves the socket until either side closes.
 pub fn upgrade(upgrade: WebSocketUpgrade, watcher: Watcher, context: SocketContext) -> Response {
+    let counted = context.sockets.token();
     upgrade
         .read_buffer_size(4 * 1024)
         .write_buffer_size(0)
         .max_write_buffer_size(64 * 1024)
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE)
-        .on_upgrade(move |socket| serve(socket, watcher, context))
+        .on_upgrade(async move |socket| {
+            serve(socket, watcher, context).await;
+            drop(counted);
+        })
 }
 
 async fn serve(mut socket: WebSocket, mut watcher: Watcher, context: SocketContext) {
-    let _live = context.live.count();
     // Whatever fails from here on, the peer may be gone and there is nobody else to tell.
     match run(&mut socket, &mut watcher, &context).await {
         End::Gone => {}
@@ -139,9 +143,9 @@ fn heard(hub: &Hub, message: &Message) -> Result<(), End> {
 
 /// The same messages as server-sent events, until the last terminal one.
 pub fn events(watcher: Watcher, context: &SocketContext) -> Response {
-    let state = Some((watcher, context.live.count(), context.closing.clone()));
+    let state = Some((watcher, context.sockets.token(), context.closing.clone()));
     let messages = stream::unfold(state, |state| async {
-        let (mut watcher, live, closing) = state?;
+        let (mut watcher, counted, closing) = state?;
         // Uploads have ended when the server closes: whoever watches one is told how.
         let message = tokio::select! {
             message = watcher.next() => message,
@@ -149,7 +153,7 @@ pub fn events(watcher: Watcher, context: &SocketContext) -> Response {
         };
         let event = Ok::<_, Infallible>(Event::default().data(json(&message)));
         let over = watcher.is_over();
-        Some((event, (!over).then_some((watcher, live, closing))))
+        Some((event, (!over).then_some((watcher, counted, closing))))
     });
     Sse::new(messages).keep_alive(KeepAlive::new().interval(context.ping)).into_response()
 }

@@ -8,6 +8,7 @@ use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_smithy_runtime_api::client::result::DispatchFailure;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 
+use super::identity::has_expired;
 use crate::error::Failure;
 
 /// Whether another attempt can help.
@@ -123,13 +124,15 @@ fn never_left(cause: &DispatchFailure) -> bool {
     cause.is_other() && !source.is_some_and(<dyn Error>::is::<hyper::Error>)
 }
 
-/// For the SDK's own retries: statuses that ask to come again, whatever code stands beside them.
+/// For the SDK's own retries: statuses that ask to come again, whatever code stands beside them, and a token for which
+/// there is a newer one now.
 #[derive(Debug)]
 pub struct ComeAgain;
 
 impl ClassifyRetry for ComeAgain {
     fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
         match context.response().map(|answer| answer.status().as_u16()) {
+            _ if context.response().is_some_and(has_expired) => RetryAction::transient_error(),
             Some(429) => RetryAction::throttling_error(),
             Some(408) => RetryAction::transient_error(),
             _ => RetryAction::NoActionIndicated,

@@ -15,21 +15,36 @@ struct Open {
     /// Keys: each is one upload's, and known before the store has named it.
     alive: HashSet<String>,
     /// The longest left first, so that one which the store never lets go does not stand before the others.
-    orphans: VecDeque<UploadName>,
+    orphans: VecDeque<Orphan>,
 }
 
-/// How the store names a multipart upload.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct UploadName {
+impl Open {
+    fn leave(&mut self, orphan: Orphan) {
+        if self.orphans.len() < MOST_ORPHANS {
+            self.orphans.push_back(orphan);
+        }
+    }
+}
+
+/// What nobody carries any more.
+struct Orphan {
     key: String,
-    id: String,
+    /// The store's name for the upload; `None` where its answer was lost: there may be any number of them to this key.
+    id: Option<String>,
+}
+
+/// An orphan that is carried again.
+pub enum Adopted {
+    Upload(Carried),
+    /// Whatever is open to this key.
+    Key(Alive),
 }
 
 impl OpenUploads {
     /// An upload to this key is alive from now on, before the store is asked to open it.
     pub fn begin(&self, key: String) -> Alive {
         self.lock().alive.insert(key.clone());
-        Alive { open: self.clone(), key }
+        Alive { open: self.clone(), key, in_doubt: false }
     }
 
     #[must_use]
@@ -44,9 +59,13 @@ impl OpenUploads {
     }
 
     /// The next of them, carried again.
-    pub fn adopt(&self) -> Option<Carried> {
-        let UploadName { key, id } = self.lock().orphans.pop_front()?;
-        Some(self.begin(key).opened(id))
+    pub fn adopt(&self) -> Option<Adopted> {
+        let Orphan { key, id } = self.lock().orphans.pop_front()?;
+        let alive = self.begin(key);
+        Some(match id {
+            Some(id) => Adopted::Upload(alive.opened(id)),
+            None => Adopted::Key(alive.doubted(true)),
+        })
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {
@@ -58,9 +77,21 @@ impl OpenUploads {
 pub struct Alive {
     open: OpenUploads,
     key: String,
+    in_doubt: bool,
 }
 
 impl Alive {
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.key
+    }
+
+    /// Whether the store may hold uploads to this key that it has not named to us: dropped then, it is an orphan.
+    pub fn doubted(mut self, in_doubt: bool) -> Self {
+        self.in_doubt = in_doubt;
+        self
+    }
+
     /// The store has opened it under this id.
     pub fn opened(self, id: String) -> Carried {
         Carried { alive: self, id, is_ended: false }
@@ -69,7 +100,11 @@ impl Alive {
 
 impl Drop for Alive {
     fn drop(&mut self) {
-        self.open.lock().alive.remove(&self.key);
+        let mut open = self.open.lock();
+        open.alive.remove(&self.key);
+        if self.in_doubt {
+            open.leave(Orphan { key: self.key.clone(), id: None });
+        }
     }
 }
 
@@ -83,7 +118,7 @@ pub struct Carried {
 impl Carried {
     #[must_use]
     pub fn key(&self) -> &str {
-        &self.alive.key
+        self.alive.key()
     }
 
     #[must_use]
@@ -99,10 +134,9 @@ impl Carried {
 
 impl Drop for Carried {
     fn drop(&mut self) {
-        let name = UploadName { key: self.alive.key.clone(), id: self.id.clone() };
-        let mut open = self.alive.open.lock();
-        if !self.is_ended && open.orphans.len() < MOST_ORPHANS {
-            open.orphans.push_back(name);
+        if !self.is_ended {
+            let orphan = Orphan { key: self.alive.key.clone(), id: Some(self.id.clone()) };
+            self.alive.open.lock().leave(orphan);
         }
     }
 }
@@ -122,10 +156,23 @@ mod tests {
         drop(left);
         assert!(!open.is_alive("1") && !open.is_alive("2"));
         assert_eq!(open.orphans(), 1);
-        let adopted = open.adopt().unwrap();
+        let Some(Adopted::Upload(adopted)) = open.adopt() else { panic!("its id is known") };
         assert_eq!((adopted.key(), adopted.id()), ("2", "b"));
         assert!(open.is_alive("2") && open.adopt().is_none());
         adopted.end();
         assert_eq!(open.orphans(), 0);
+    }
+
+    /// The first of two Creates may have opened one, too: that is looked for when the second has ended.
+    #[test]
+    fn what_the_store_may_have_opened_unheard_is_adopted() {
+        let open = OpenUploads::default();
+        let second = open.begin("1".to_owned()).doubted(true).opened("b".to_owned());
+        assert_eq!(open.orphans(), 0);
+        second.end();
+        let Some(Adopted::Key(alive)) = open.adopt() else { panic!("its id is not known") };
+        assert!(alive.key() == "1" && open.is_alive("1"));
+        drop(alive);
+        assert_eq!(open.orphans(), 1, "until it was looked for");
     }
 }

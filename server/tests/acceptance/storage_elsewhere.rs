@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -20,7 +21,7 @@ use crate::support::fixture::Dir;
 use crate::support::proxy::Proxy;
 use crate::support::sample::{self, KIB, MIB};
 use crate::support::socket::Watcher;
-use crate::support::store::{ACCESS_KEY, BUCKET, SECRET_KEY, ScriptedStore};
+use crate::support::store::{ACCESS_KEY, BUCKET, Op, SECRET_KEY, ScriptedStore};
 
 /// The binary with its bucket at this endpoint, run by `around` with these settings of the environment.
 async fn server_at(endpoint: &str, around: &[&str], flags: &[&str]) -> Child {
@@ -101,6 +102,89 @@ async fn d10_a_store_of_200_kilobytes_a_second_slows_the_client() {
     let grown = server.rss().saturating_sub(before);
     assert!(grown <= MEMORY, "{grown} bytes more than after an upload like it");
     server.stop().await;
+}
+
+/// Keys that are given out for a while: when the store calls a token expired, whatever its date says, the next is
+/// fetched.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn d21_a_token_that_expires_is_renewed() {
+    let dir = Dir::new();
+    let store = ScriptedStore::start(&dir.path.join("store")).await;
+    let bucket = Bucket::at(store.plain);
+    let keys = KeyStub::start();
+    let server = Child::setup()
+        .flags(&["--bucket", BUCKET])
+        .env("AWS_ENDPOINT_URL", &format!("http://{}", store.addr))
+        .env("AWS_REGION", "us-east-1")
+        .env("AWS_CONTAINER_CREDENTIALS_FULL_URI", &format!("http://{}/", keys.address))
+        .start()
+        .await;
+    let calls = [
+        (Op::HeadBucket, 0, 6 * MIB),
+        (Op::Create, 0, 6 * MIB),
+        (Op::UploadPart, 2, 12 * MIB),
+        (Op::Complete, 0, 6 * MIB),
+        (Op::Head, 0, 6 * MIB),
+        (Op::Put, 0, 300 * KIB),
+        (Op::Head, 0, 300 * KIB),
+    ];
+    for (expired, (op, part, size)) in calls.into_iter().enumerate() {
+        println!("{op:?}, {size} bytes");
+        // From this call on the store knows the token no more.
+        let at = store.calls().len();
+        let token = format!("token-{}", expired + 1);
+        let rule = store.on(op).bearing(&token);
+        let rule = if part > 0 { rule.part(part) } else { rule };
+        // The answer to a HEAD has no body, and S3 says 400.
+        rule.fails(400, "ExpiredToken");
+        let content = sample::pdf(size);
+        if op == Op::HeadBucket {
+            assert_eq!(get(server.address, "/readyz").await.status, 200);
+        }
+        let file = Form::document(&content).post(server.address).await.stored_one();
+        let key = file.key.unwrap();
+        assert!(bucket.get(&key).await.content == content);
+        bucket.delete(&key).await;
+        let new = store.calls().split_off(at);
+        assert!(new.iter().any(|call| call.op == op && call.token() == Some(&*token)), "it was refused");
+        let next = format!("token-{}", expired + 2);
+        assert_eq!(new.last().and_then(|call| call.token()), Some(&*next), "{}", store.log());
+        assert_eq!(keys.given(), expired + 2, "one new token for one that expired");
+    }
+    assert!(bucket.open_uploads().await.is_empty());
+    server.stop().await;
+}
+
+/// Gives out keys as a container's agent does, each with a token of its own that is said to hold for years.
+struct KeyStub {
+    address: SocketAddr,
+    given: Arc<AtomicUsize>,
+}
+
+impl KeyStub {
+    /// It ends with the process.
+    fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let given = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&given);
+        std::thread::spawn(move || {
+            for mut stream in listener.incoming().flatten() {
+                let _ = stream.read(&mut [0; 4096]);
+                let number = count.fetch_add(1, Ordering::SeqCst) + 1;
+                let body = format!(
+                    r#"{{"AccessKeyId":"{ACCESS_KEY}","SecretAccessKey":"{SECRET_KEY}","Token":"token-{number}","Expiration":"2099-01-01T00:00:00Z"}}"#
+                );
+                let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n";
+                let _ = write!(stream, "{head}Content-Length: {}\r\n\r\n{body}", body.len());
+            }
+        });
+        Self { address, given }
+    }
+
+    fn given(&self) -> usize {
+        self.given.load(Ordering::SeqCst)
+    }
 }
 
 /// Signed with a time that the store does not believe: the log says why it was refused, and it is signed anew with the

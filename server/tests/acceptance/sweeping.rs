@@ -9,7 +9,7 @@ use crate::refusal::Refusal;
 use crate::support::client::{Form, RawConnection};
 use crate::support::fixture::{Fixture, outcome_of, settle};
 use crate::support::sample::{self, MIB};
-use crate::support::store::Op;
+use crate::support::store::{Cut, Op};
 
 /// Between two sweeps in these tests.
 const EVERY: Duration = Duration::from_millis(50);
@@ -66,6 +66,35 @@ async fn what_nobody_knows_of_is_aborted_when_the_store_is_back() {
     assert_eq!(settle(|n| *n == 0.0, || fixture.metric("brigade_uploads_left_open")).await, 0.0);
     // Complete or Abort, exactly one has taken effect.
     fixture.take_all().await;
+    fixture.finish().await;
+}
+
+/// An error of the store's own is no word that Complete did nothing, and the abort that would make sure fails, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whether_complete_took_effect_is_not_known_without_the_abort() {
+    let fixture = sweeping(Duration::from_secs(3600)).await;
+    fixture.store.on(Op::Complete).fails(500, "InternalError");
+    // The SDK's own four attempts.
+    fixture.store.on(Op::Abort).first(4).fails(500, "InternalError");
+    let form = Form::document(&sample::pdf(12 * MIB));
+    let problem: Problem = form.post(fixture.server).await.problem(503, "storage_unreachable");
+    assert_eq!(outcome_of(&problem.files, DocsFile).outcome, Outcome::Unknown);
+    assert_eq!(settle(|n| *n == 0.0, || fixture.metric("brigade_uploads_left_open")).await, 0.0);
+    fixture.nothing_stored().await;
+    fixture.finish().await;
+}
+
+/// The first Create has opened one and its answer is lost: it has a name that nobody here knows.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_was_opened_unheard_is_aborted() {
+    let fixture = sweeping(Duration::from_secs(3600)).await;
+    fixture.store.on(Op::Create).once().loses_the_answer(Cut::Reset);
+    let content = sample::pdf(12 * MIB);
+    let posted = Form::document(&content).post(fixture.server).await.stored_one();
+    fixture.take(posted.key.as_deref().unwrap(), &content).await;
+    assert_eq!(fixture.store.calls_of(Op::Create).len(), 2, "{}", fixture.store.log());
+    assert_eq!(settle(|n| *n == 1.0, || fixture.metric("brigade_uploads_swept_total")).await, 1.0);
+    assert_eq!(fixture.metric("brigade_uploads_left_open").await, 0.0);
     fixture.finish().await;
 }
 

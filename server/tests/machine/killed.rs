@@ -126,7 +126,8 @@ async fn g02_killed_before_the_last_byte_of_a_put() {
         })
         .await;
     let dir = server.dir();
-    server.kill().await;
+    let log = server.kill().await;
+    assert!(!log.contains("panicked"), "{log}");
     assert!(client.answer_or_close().await.is_none(), "nobody answers");
     Child::setup().within(&dir).start().await.stop().await;
     has_only(&dir, &[]).await;

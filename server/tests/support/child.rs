@@ -106,20 +106,39 @@ impl Child {
         assert!(ended.status.success(), "{}:\n{}", ended.status, ended.log);
     }
 
-    /// Ends it as a machine does that has no memory left.
-    pub async fn kill(self) {
+    /// Ends it as a machine does that has no memory left, at any moment from its first on; what it had logged is the
+    /// caller's to look at.
+    pub async fn kill(mut self) -> String {
         self.signal(Signal::KILL);
-        self.ended().await;
+        self.wait().await;
+        self.log()
     }
 
     /// Waits until it ends by itself; it has neither panicked before nor told a secret.
     pub async fn ended(mut self) -> Ended {
-        let drained = tokio::time::timeout(PATIENCE, &mut self.draining).await;
-        drained.unwrap_or_else(|_| panic!("it does not end:\n{}", self.log())).unwrap();
-        let (status, log) = (self.process.wait().unwrap(), self.log());
+        let (status, log) = (self.wait().await, self.log());
         assert!(!log.contains("panicked"), "{log}");
         log::assert_is_discreet(log.as_bytes());
         Ended { status, log }
+    }
+
+    async fn wait(&mut self) -> ExitStatus {
+        let drained = tokio::time::timeout(PATIENCE, &mut self.draining).await;
+        drained.unwrap_or_else(|_| panic!("it does not end:\n{}", self.log())).unwrap();
+        self.process.wait().unwrap()
+    }
+
+    /// Where its embedded store listens.
+    pub async fn store(&self) -> SocketAddr {
+        self.said("store.listen").await
+    }
+
+    /// Waits until its log tells an address.
+    async fn said(&self, field: &str) -> SocketAddr {
+        let mut log = self.log.clone();
+        let said = tokio::time::timeout(PATIENCE, log.wait_for(|log| address_in(log, field).is_some())).await;
+        let address = said.ok().and_then(Result::ok).and_then(|log| address_in(&log, field));
+        address.unwrap_or_else(|| panic!("it does not say where it listens:\n{}", self.log()))
     }
 
     fn proc(&self, name: &str) -> String {
@@ -187,22 +206,19 @@ impl Setup {
 
     /// Starts it; it listens then.
     pub async fn start(self) -> Child {
-        let (process, mut log, draining) = self.spawn();
-        // From here on it is killed whatever happens.
-        let mut child = Child { address: NOWHERE, process, log: log.clone(), draining, dir: self.dir };
-        let said = tokio::time::timeout(PATIENCE, log.wait_for(|log| listens_at(log).is_some())).await;
-        let address = said.ok().and_then(Result::ok).and_then(|log| listens_at(&log));
-        child.address = address.unwrap_or_else(|| panic!("it does not listen:\n{}", child.log()));
+        let mut child = self.spawn();
+        child.address = child.said("listen").await;
         child
     }
 
     /// Starts it where it cannot start.
     pub async fn refused(self) -> Ended {
-        let (process, log, draining) = self.spawn();
-        Child { address: NOWHERE, process, log, draining, dir: self.dir }.ended().await
+        self.spawn().ended().await
     }
 
-    fn spawn(&self) -> (std::process::Child, watch::Receiver<String>, JoinHandle<()>) {
+    /// Starts it; it does not listen yet, and has no address.
+    #[must_use]
+    pub fn spawn(self) -> Child {
         let mut words = self.program.clone();
         words.push(env!("CARGO_BIN_EXE_bucket-brigade").to_owned());
         words.extend(self.words.clone());
@@ -232,7 +248,7 @@ impl Setup {
                 keep.send_modify(|log| log.extend([&line, "\n"]));
             }
         });
-        (process, log, draining)
+        Child { address: NOWHERE, process, log, draining, dir: self.dir }
     }
 }
 
@@ -249,10 +265,10 @@ fn owned(words: &[&str]) -> Vec<String> {
     words.iter().map(|word| (*word).to_owned()).collect()
 }
 
-/// The address that the log tells, in either format.
-fn listens_at(log: &str) -> Option<SocketAddr> {
+/// The address that the log tells in this field, in either format.
+fn address_in(log: &str, field: &str) -> Option<SocketAddr> {
     log.lines().find_map(|line| match serde_json::from_str::<serde_json::Value>(line) {
-        Ok(line) => line["fields"]["listen"].as_str()?.parse().ok(),
-        Err(_) => line.split(' ').find_map(|word| word.strip_prefix("listen=")?.parse().ok()),
+        Ok(line) => line["fields"][field].as_str()?.parse().ok(),
+        Err(_) => line.split(' ').find_map(|word| word.strip_prefix(field)?.strip_prefix('=')?.parse().ok()),
     })
 }

@@ -11,17 +11,15 @@ use crate::ledger::Ledger;
 use crate::plan::{ClientFault, Plan, PlannedFile};
 use crate::sample::Sample;
 use crate::support::bucket::Bucket;
-use crate::support::fixture::Dir;
+use crate::support::child::Child;
 use crate::support::sample::{KIB, MIB, pdf};
 use crate::support::store::{ACCESS_KEY, SECRET_KEY};
-use crate::victim::Child;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_checks_find_what_is_wrong() {
-    let dir = Dir::new();
-    let data_dir = dir.path.join("server");
     let flags = ["--store-access-key", ACCESS_KEY, "--store-secret-key", SECRET_KEY];
-    let server = Child::start_in(&data_dir, &flags).await;
+    let server = Child::start(&flags).await;
+    let data_dir = server.dir().path.join("server");
     let bucket = Bucket::at(server.store().await);
     let mut ledger = Ledger::default();
     let large = upload(&server, &mut ledger, 0, 6 * MIB).await;

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rand::Rng;
@@ -16,12 +17,12 @@ use crate::plan::{ClientFault, Plan, Temper};
 use crate::report::{Report, caught, last_words};
 use crate::sample::Sample;
 use crate::support::bucket::Bucket;
+use crate::support::child::{Child, Setup};
 use crate::support::client::{Form, get};
 use crate::support::fixture::{Dir, settle};
 use crate::support::proxy::Proxy;
 use crate::support::sample::{KIB, MIB, jpeg, pdf};
 use crate::support::store::{ACCESS_KEY, SECRET_KEY};
-use crate::victim::{Child, Process};
 
 /// Bytes of one round's files together, so that a few large ones are under way at most.
 const MOST_BYTES: usize = 60 * MIB;
@@ -45,14 +46,19 @@ enum Moment {
 /// The server's directory, and what must be in it.
 struct Ground {
     data_dir: PathBuf,
-    _dir: Dir,
+    dir: Arc<Dir>,
     ledger: Ledger,
 }
 
 impl Ground {
     fn new() -> Self {
-        let dir = Dir::new();
-        Self { data_dir: dir.path.join("server"), _dir: dir, ledger: Ledger::default() }
+        let dir = Arc::new(Dir::new());
+        Self { data_dir: dir.path.join("server"), dir, ledger: Ledger::default() }
+    }
+
+    /// A server over the directory, with these flags.
+    fn server(&self, flags: &[&str]) -> Setup {
+        Child::setup().within(&self.dir).flags(flags)
     }
 }
 
@@ -88,7 +94,7 @@ async fn one_round(rng: &mut StdRng, round: u64, ground: &mut Ground, report: &m
     let moment = draw_moment(rng, &plans);
     let again = draw_starts(rng);
     let flags: Vec<&str> = flags.iter().map(String::as_str).collect();
-    let server = Child::start_in(&ground.data_dir, &flags).await;
+    let server = ground.server(&flags).start().await;
     let (ended, log) = until_killed(server, plans, moment, report).await;
     report.fault("killed while clients upload", 1);
     look_at_log(&log, report);
@@ -100,13 +106,13 @@ async fn one_round(rng: &mut StdRng, round: u64, ground: &mut Ground, report: &m
         report.violations.extend(ground.ledger.enter(ended));
     }
     for microseconds in &again {
-        let starting = Process::spawn(&[], &ground.data_dir, &flags);
+        let starting = ground.server(&flags).spawn();
         sleep(Duration::from_micros(*microseconds)).await;
         look_at_log(&starting.kill().await, report);
         report.fault("killed while it starts", 1);
     }
     let begun = Instant::now();
-    let server = Child::start_in(&ground.data_dir, &flags).await;
+    let server = ground.server(&flags).start().await;
     let restart = begun.elapsed().as_millis();
     let found = look(&server, &ground.data_dir, &mut ground.ledger, report).await;
     let (objects, unanswered) = (found.objects.len(), found.unanswered);
@@ -325,11 +331,8 @@ async fn prune(server: &Child, ground: &mut Ground, found: Found, report: &mut R
 
 /// A last start, everything deleted, and an end as an operator ends it: only the empty store may be left.
 async fn last_look(ground: &mut Ground, report: &mut Report) {
-    let server = Child::start_in(
-        &ground.data_dir,
-        &["--store-access-key", ACCESS_KEY, "--store-secret-key", SECRET_KEY],
-    )
-    .await;
+    let keys = ["--store-access-key", ACCESS_KEY, "--store-secret-key", SECRET_KEY];
+    let server = ground.server(&keys).start().await;
     let found = look(&server, &ground.data_dir, &mut ground.ledger, report).await;
     let bucket = Bucket::at(server.store().await);
     for (shape, _) in found.objects {

@@ -15,7 +15,6 @@ mod line;
 mod client;
 mod ledger;
 mod layout;
-mod victim;
 mod kills;
 mod store_faults;
 mod soak;
