@@ -86,17 +86,23 @@ impl Multipart {
         let completed = self.send_complete(parts, content, &doubt).await;
         let failure = completed.err().map_or(Failure::StorageRejected, |fault| fault.failure);
         // A lost answer looks like a failure, and a false one like success: the store knows better.
-        let settled = self.bucket.settle(self.upload.key(), content, failure).await;
-        if let Ok(stored) = settled {
-            self.upload.end();
-            return Ok(stored);
-        }
+        let not_stored = match self.bucket.settle(self.upload.key(), content, failure).await {
+            Ok(stored) => {
+                self.upload.end();
+                return Ok(stored);
+            }
+            Err(not_stored) => not_stored,
+        };
         // A store that cannot be asked may not have heard of Complete either; and Complete may win over the abort.
         let (bucket, key) = (self.bucket.clone(), self.upload.key().to_owned());
+        let failure = match not_stored {
+            NotStored::Failed(failure) => failure,
+            NotStored::Unknown => failure,
+        };
         match self.abort().await {
             Ok(()) => bucket.settle(&key, content, failure).await,
             Err(_) if doubt.exists() => Err(NotStored::Unknown),
-            Err(_) => settled,
+            Err(_) => Err(not_stored),
         }
     }
 
