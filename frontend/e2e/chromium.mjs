@@ -1,5 +1,6 @@
 // A Chromium and files to send, for the tests and the screenshots.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -49,13 +50,33 @@ export async function throttle(page, uploadThroughput) {
   });
 }
 
+/** A way to the server that can be stopped: what a page sends is then no longer taken. */
+export async function line() {
+  const { hostname, port } = new URL(BASE_URL);
+  const clients = new Map();
+  const relay = createServer((client) => {
+    const server = connect(Number(port), hostname);
+    const end = () => (client.destroy(), server.destroy(), clients.delete(client));
+    for (const socket of [client, server]) socket.on('error', end).on('close', end);
+    clients.set(client, server);
+    client.pipe(server).pipe(client);
+  });
+  await new Promise((resolve) => relay.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${relay.address().port}`,
+    stop: () => clients.forEach((server, client) => client.unpipe(server).pause()),
+    end: () => (relay.close(), clients.forEach((_, client) => client.destroy())),
+  };
+}
+
 /** A page that has come alive. Errors it throws are collected in `page.errors`. */
 export async function open(browser, options = {}) {
-  const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, ...options });
+  const settings = { viewport: { width: 1280, height: 860 }, baseURL: BASE_URL, ...options };
+  const context = await browser.newContext(settings);
   const page = await context.newPage();
   page.errors = [];
   page.on('pageerror', (error) => page.errors.push(error.message));
-  await page.goto(BASE_URL);
+  await page.goto('/');
   if (options.javaScriptEnabled !== false) await page.waitForSelector('main[data-awake]');
   return page;
 }

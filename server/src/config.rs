@@ -1,14 +1,17 @@
 //! The configuration: flags and their environment twins, checked once into types.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use bytesize::ByteSize;
 use clap::{Args, Parser, ValueEnum};
+use ipnet::IpNet;
 
 /// S3's smallest size of a part that is not the last, and where multipart uploads begin.
 pub const MIN_PART_SIZE: u64 = 5 * 1024 * 1024;
+/// S3 signs a link for no longer.
+const LONGEST_LINK: Duration = Duration::from_secs(7 * 24 * 3600);
 /// S3's largest number of parts.
 pub const MAX_PARTS: u64 = 10_000;
 
@@ -29,6 +32,8 @@ pub struct Config {
     pub storage: StorageConfig,
     #[command(flatten)]
     pub limits: Limits,
+    #[command(flatten)]
+    pub quota: Quota,
     /// Key that signs the ids of pages; made at first start and kept in the data directory
     #[arg(long, env = "BRIGADE_SECRET", hide_env_values = true, help_heading = "Web page")]
     pub secret: Option<String>,
@@ -40,6 +45,21 @@ pub struct Config {
         help_heading = "Web page"
     )]
     pub allowed_origins: Vec<String>,
+    /// Proxy whose X-Forwarded-For, -Proto and -Host are believed: an address or a network (repeatable)
+    #[arg(
+        long = "trusted-proxy",
+        env = "BRIGADE_TRUSTED_PROXIES",
+        value_delimiter = ',',
+        value_parser = parse_network,
+        help_heading = "Web page"
+    )]
+    pub trusted_proxies: Vec<IpNet>,
+    /// How long a link to a stored file works; 0s: none is given
+    #[arg(long, env = "BRIGADE_DOWNLOAD_LINKS", default_value = "5m", value_parser = parse_duration, help_heading = "Web page")]
+    pub download_links: Duration,
+    /// Address of /metrics, which the main listener then does not answer [default: the main listener]
+    #[arg(long, env = "BRIGADE_METRICS_LISTEN", help_heading = "Observability")]
+    pub metrics_listen: Option<SocketAddr>,
     /// Text on a terminal, JSON elsewhere, unless given
     #[arg(long, env = "BRIGADE_LOG_FORMAT", help_heading = "Observability")]
     pub log_format: Option<LogFormat>,
@@ -117,6 +137,30 @@ pub struct Limits {
     pub allow_svg: bool,
 }
 
+/// How much one session, or one address, may do. A session is a browser that has opened the page.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Limits")]
+pub struct Quota {
+    /// Uploads of one browser session at once; more are answered 429
+    #[arg(long, env = "BRIGADE_MAX_UPLOADS_PER_SESSION", default_value_t = 4)]
+    pub max_uploads_per_session: usize,
+    /// Progress sockets of one browser session at once
+    #[arg(long, env = "BRIGADE_MAX_SOCKETS_PER_SESSION", default_value_t = 8)]
+    pub max_sockets_per_session: usize,
+    /// Uploads from one address at once, of IPv6 from one /64 [default: no limit]
+    #[arg(long, env = "BRIGADE_MAX_UPLOADS_PER_ADDRESS")]
+    pub max_uploads_per_address: Option<usize>,
+    /// Progress sockets from one address at once [default: no limit]
+    #[arg(long, env = "BRIGADE_MAX_SOCKETS_PER_ADDRESS")]
+    pub max_sockets_per_address: Option<usize>,
+    /// Files of one browser session in an hour [default: no limit]
+    #[arg(long, env = "BRIGADE_FILES_PER_HOUR")]
+    pub files_per_hour: Option<u32>,
+    /// Bytes of one browser session in an hour [default: no limit]
+    #[arg(long, env = "BRIGADE_BYTES_PER_HOUR")]
+    pub bytes_per_hour: Option<ByteSize>,
+}
+
 /// `--s3-checksums`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Checksums {
@@ -151,6 +195,8 @@ pub struct Clocks {
     pub drain: Duration,
     /// Without a byte taken from an answer, or under 500 B/s for so long, while we wait for the client to read.
     pub answer_silence: Duration,
+    /// How long a browser's session holds after its last page.
+    pub session: Duration,
     /// Between two pings to a watcher.
     pub ping: Duration,
     /// Without a word from a watcher, pongs included, until it counts as gone.
@@ -176,6 +222,7 @@ impl Default for Clocks {
             store_backoff: Duration::from_millis(200),
             drain: Duration::from_secs(5),
             answer_silence: Duration::from_secs(30),
+            session: Duration::from_secs(24 * 3600),
             ping: Duration::from_secs(25),
             watcher_gone: Duration::from_secs(60),
             waiting_after: Duration::from_secs(2),
@@ -193,6 +240,12 @@ pub enum ConfigError {
     PartSize,
     #[error("--buffer-memory must be at least four parts: set it to {0} or more")]
     BufferMemory(ByteSize),
+    #[error(
+        "--allowed-origin {0}: write it as a browser does, such as https://files.example or http://localhost:8080"
+    )]
+    AllowedOrigin(String),
+    #[error("--download-links must be at most 7 days: S3 signs for no longer")]
+    DownloadLinks,
 }
 
 impl Config {
@@ -212,8 +265,30 @@ impl Config {
         if self.limits.buffer_memory.as_u64() < 4 * part {
             return Err(ConfigError::BufferMemory(ByteSize(4 * part)));
         }
+        if let Some(origin) = self.allowed_origins.iter().find(|origin| !is_origin(origin)) {
+            return Err(ConfigError::AllowedOrigin(origin.clone()));
+        }
+        if self.download_links > LONGEST_LINK {
+            return Err(ConfigError::DownloadLinks);
+        }
         Ok(())
     }
+}
+
+/// Whether a browser would write an origin so: compared to the letter, no other would ever fit.
+fn is_origin(text: &str) -> bool {
+    let uri = text.parse::<http::Uri>().ok();
+    uri.and_then(|uri| {
+        let origin = format!("{}://{}", uri.scheme_str()?, uri.authority()?);
+        Some(origin == text && text == text.to_ascii_lowercase() && !text.contains('@'))
+    })
+    .unwrap_or(false)
+}
+
+/// Reads a network, or one address.
+fn parse_network(text: &str) -> Result<IpNet, String> {
+    let address = || text.parse::<IpAddr>().map(IpNet::from);
+    text.parse().or_else(|_| address()).map_err(|_| "an address or a network, such as 10.0.0.0/8".to_owned())
 }
 
 /// Reads `30s`, `10m`, `24h`, `250ms`.

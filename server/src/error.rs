@@ -24,6 +24,8 @@ pub enum Failure {
     UpgradeRequired,
     NotFound,
     OriginRefused,
+    ClientIdForeign,
+    RateLimited,
     // The form
     UnknownField,
     DuplicateField,
@@ -103,6 +105,13 @@ impl Failure {
             }
             Self::NotFound => (404, "not_found", false, "There is nothing at this address."),
             Self::OriginRefused => (403, "origin_refused", false, "This page may not use this server."),
+            Self::ClientIdForeign => (
+                403,
+                "client_id_foreign",
+                false,
+                "This page has been open for too long, or belongs to somebody else. Reload it and choose the files again.",
+            ),
+            Self::RateLimited => (429, "rate_limited", true, "That was too much at once. Try again later."),
             Self::UnknownField => {
                 (400, "unknown_field", false, "The form has a file field that is not known here.")
             }

@@ -4,16 +4,16 @@ use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use hmac::{Hmac, KeyInit, Mac};
 use rand::TryRngCore;
 use rand::rngs::OsRng;
-use sha2::Sha256;
 
 use crate::error::Failure;
 
 const MAX_CLIENT_ID: usize = 128;
 /// Prefix of the ids that the server gives to pages; they belong to one session.
 const PAGE_PREFIX: &str = "p_";
+/// What follows it: 16 random bytes and 32 of a signature, in base64url.
+const PAGE_BYTES: usize = 48;
 
 /// Who watches an upload: `[A-Za-z0-9_-]{1,128}`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +29,25 @@ impl ClientId {
         } else {
             Err(Failure::ClientIdInvalid)
         }
+    }
+
+    /// The id of a page: random bytes, and the signature that binds them to a session.
+    #[must_use]
+    pub fn of_page(random: &[u8], signature: &[u8]) -> Self {
+        Self(format!("{PAGE_PREFIX}{}", URL_SAFE_NO_PAD.encode([random, signature].concat())))
+    }
+
+    /// What [`ClientId::of_page`] was made of; `None` for a program's id.
+    #[must_use]
+    pub fn page_parts(&self) -> Option<Vec<u8>> {
+        let bytes = URL_SAFE_NO_PAD.decode(self.0.strip_prefix(PAGE_PREFIX)?).ok()?;
+        (bytes.len() == PAGE_BYTES).then_some(bytes)
+    }
+
+    /// Whether it looks as the server makes them for pages: then it belongs to a session, or to nobody.
+    #[must_use]
+    pub fn is_of_a_page(&self) -> bool {
+        self.page_parts().is_some()
     }
 
     #[must_use]
@@ -73,41 +92,6 @@ pub fn random_bytes<const N: usize>() -> [u8; N] {
     bytes
 }
 
-/// Binds pages' client ids to their sessions, so that any replica with the same secret can tell.
-#[derive(Clone)]
-pub struct PageIds {
-    key: Hmac<Sha256>,
-}
-
-impl PageIds {
-    #[must_use]
-    pub fn new(secret: &[u8]) -> Self {
-        Self { key: Hmac::new_from_slice(secret).expect("HMAC takes keys of any length") }
-    }
-
-    /// A new session: 128 random bits.
-    #[must_use]
-    pub fn new_session() -> String {
-        URL_SAFE_NO_PAD.encode(random_bytes::<16>())
-    }
-
-    /// A new client id that belongs to `session`.
-    #[must_use]
-    pub fn issue(&self, session: &str) -> ClientId {
-        let random = random_bytes::<16>();
-        let mut bytes = random.to_vec();
-        bytes.extend_from_slice(&self.signature(&random, session));
-        ClientId(format!("{PAGE_PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes)))
-    }
-
-    fn signature(&self, random: &[u8], session: &str) -> Vec<u8> {
-        let mut mac = self.key.clone();
-        mac.update(random);
-        mac.update(session.as_bytes());
-        mac.finalize().into_bytes().to_vec()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,11 +107,12 @@ mod tests {
     }
 
     #[test]
-    fn issued_ids_are_legal_client_ids_and_differ() {
-        let ids = PageIds::new(b"secret");
-        let (first, second) = (ids.issue("s"), ids.issue("s"));
-        assert_ne!(first, second);
-        assert!(ClientId::parse(first.as_str()).is_ok());
+    fn ids_of_pages_are_legal_and_known_by_their_shape() {
+        let page = ClientId::of_page(&[1; 16], &[2; 32]);
+        assert!(page.is_of_a_page() && ClientId::parse(page.as_str()).is_ok());
+        for program in ["p_", "p_x", "8928y4yf3y", &page.as_str()[2..], &page.as_str()[..65]] {
+            assert!(!ClientId::parse(program).unwrap().is_of_a_page(), "{program}");
+        }
         assert_eq!(UploadId::random().as_str().len(), 22);
     }
 }

@@ -15,7 +15,12 @@ pub mod config;
 pub mod listener;
 pub mod peer;
 pub mod routes;
+pub mod headers;
+pub mod arrival;
 pub mod origins;
+pub mod session;
+pub mod visitor;
+pub mod quota;
 pub mod assets;
 pub mod page;
 pub mod upload;
@@ -44,6 +49,7 @@ use std::io;
 use std::path::Path;
 use std::time::Duration;
 
+use arrival::Proxies;
 use config::{Config, Endpoint, StorageConfig};
 use connector::Connector;
 use embedded::Store;
@@ -52,12 +58,15 @@ use metrics::Metrics;
 use origins::Origins;
 use page::Pages;
 use progress::Hub;
+use quota::Quotas;
 use s3::Bucket;
+use session::Sessions;
 use sweeper::Sweeper;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use upload::Uploads;
+use visitor::Access;
 
 /// The embedded store's bucket.
 const EMBEDDED_BUCKET: &str = "uploads";
@@ -95,18 +104,31 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     let connections = TaskTracker::new();
     let metrics = Metrics::new(uploads.clone(), connector, bucket.clone(), connections.clone());
     let sockets = metrics.sockets.clone();
+    let sessions = Sessions::new(&secret(&config)?, config.clocks.session);
     let server = routes::Server {
         metrics,
         uploads,
         hub: hub.clone(),
         bucket,
-        pages: Pages::new(&secret(&config)?, &config.limits),
+        pages: Pages::new(sessions.clone(), &config.limits),
         clocks: config.clocks.clone(),
-        origins: Origins::new(&config.allowed_origins),
+        access: Access {
+            sessions,
+            origins: Origins::new(&config.allowed_origins),
+            proxies: Proxies::new(&config.trusted_proxies),
+        },
+        quotas: Quotas::new(&config.quota),
+        hides_metrics: config.metrics_listen.is_some(),
         closing: closing.clone(),
     };
-    let router = config.around.unwrap_or(|router| router)(routes::router(server));
-    let service = listener::Service::new(router, &config.clocks, closing.clone());
+    let serve = |router| listener::Service::new(router, &config.clocks, closing.clone());
+    if let Some(address) = config.metrics_listen {
+        let listener = listener::bind(address)?;
+        tracing::info!(metrics.listen = %listener.local_addr()?, "metrics listen");
+        let service = serve(routes::metrics_router(server.clone()));
+        tasks.spawn(listener::accept(listener, service, connections.clone()));
+    }
+    let service = serve(config.around.unwrap_or(|router| router)(routes::router(server)));
     let accepting = listener::accept(listener, service, connections.clone());
     let stopping = async {
         shutdown.cancelled().await;

@@ -4,10 +4,15 @@ use std::sync::Arc;
 
 use app::wire::{CLIENT_ID_HEADER, FileType};
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
+use crate::arrival::Arrival;
+use crate::error::Failure;
+
+/// Where a browser says a request comes from, even where it names no origin (Fetch Metadata).
+const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// What other origins may do.
 const METHODS: &str = "GET, POST, DELETE";
 /// How long a browser may remember the answer, in seconds.
@@ -21,6 +26,31 @@ impl Origins {
     #[must_use]
     pub fn new(allowed: &[String]) -> Self {
         Self(allowed.into())
+    }
+
+    /// Lets a request pass that no page of another origin has sent; returns whether it names the origin at all.
+    ///
+    /// # Errors
+    /// `origin_refused`.
+    pub fn admit(&self, headers: &HeaderMap, arrival: &Arrival) -> Result<bool, Failure> {
+        let mut named = headers.get_all(header::ORIGIN).iter();
+        match (named.next(), named.next()) {
+            (None, _) if headers.get(FETCH_SITE).is_some_and(|site| site == "cross-site") => {
+                Err(Failure::OriginRefused)
+            }
+            (None, _) => Ok(false),
+            (Some(origin), None) if origin == arrival.origin().as_str() || self.of(headers).is_some() => {
+                Ok(true)
+            }
+            (Some(origin), _) => {
+                tracing::info!(
+                    origin.named = origin.to_str().unwrap_or_default(),
+                    origin.own = arrival.origin(),
+                    "a page of another origin was refused; if it is ours, behind a proxy: see --trusted-proxy"
+                );
+                Err(Failure::OriginRefused)
+            }
+        }
     }
 
     /// The request's origin, if it is one of these, to the letter.

@@ -3,45 +3,46 @@
 use app::PageConfig;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use crate::arrival::Arrival;
 use crate::assets::site_paths;
 use crate::config::Limits;
-use crate::ids::PageIds;
+use crate::headers::page_policy;
+use crate::ids::random_bytes;
+use crate::session::Sessions;
 use crate::upload::Answer;
-
-/// The session's cookie. `__Host-` would need https, which this server does not speak itself.
-const SESSION_COOKIE: &str = "brigade_session";
-/// 24 hours, renewed with every page.
-const SESSION_SECONDS: u32 = 24 * 60 * 60;
-/// A session is 128 bits in base64url.
-const SESSION_LEN: usize = 22;
 
 /// Renders pages. Cheap to clone.
 #[derive(Clone)]
 pub struct Pages {
-    ids: PageIds,
+    sessions: Sessions,
     limits: Limits,
 }
 
 impl Pages {
     #[must_use]
-    pub fn new(secret: &str, limits: &Limits) -> Self {
-        Self { ids: PageIds::new(secret.as_bytes()), limits: limits.clone() }
+    pub fn new(sessions: Sessions, limits: &Limits) -> Self {
+        Self { sessions, limits: limits.clone() }
     }
 
     /// The upload page, with a client id that belongs to the browser's session.
     #[must_use]
-    pub fn upload_page(&self, headers: &HeaderMap) -> Response {
-        let session = session(headers).unwrap_or_else(PageIds::new_session);
-        let config = self.config(self.ids.issue(&session).as_str());
-        let mut response = Html(app::page_html(&config)).into_response();
-        let cookie = format!(
-            "{SESSION_COOKIE}={session}; Max-Age={SESSION_SECONDS}; Path=/; HttpOnly; SameSite=Strict"
-        );
-        if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-            response.headers_mut().insert(header::SET_COOKIE, cookie);
+    pub fn upload_page(&self, headers: &HeaderMap, arrival: &Arrival) -> Response {
+        let known = self.sessions.read(headers, arrival.is_secure);
+        if known.is_none() && Sessions::is_hidden(headers) {
+            return once_more();
         }
-        response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        let session = known.map_or_else(|| self.sessions.begin(), |session| self.sessions.renew(session));
+        let nonce = URL_SAFE_NO_PAD.encode(random_bytes::<16>());
+        let config = self.config(self.sessions.issue(&session).as_str(), Some(nonce.clone()));
+        let mut response = Html(app::page_html(&config)).into_response();
+        let headers = response.headers_mut();
+        for cookie in self.sessions.cookies(&session, arrival.is_secure) {
+            headers.append(header::SET_COOKIE, plain(&cookie));
+        }
+        headers.insert(header::CONTENT_SECURITY_POLICY, plain(&page_policy(Some(&nonce))));
         response
     }
 
@@ -52,14 +53,16 @@ impl Pages {
             |problem| StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
             |_| StatusCode::OK,
         );
-        (status, Html(app::result_html(&self.config(""), answer))).into_response()
+        let page = Html(app::result_html(&self.config("", None), answer));
+        let policy = [(header::CONTENT_SECURITY_POLICY, plain(&page_policy(None)))];
+        (status, policy, page).into_response()
     }
 
-    fn config(&self, client_id: &str) -> PageConfig {
+    fn config(&self, client_id: &str, nonce: Option<String>) -> PageConfig {
         let site = site_paths();
         PageConfig {
             client_id: client_id.to_owned(),
-            nonce: None,
+            nonce,
             css: site.css,
             js: site.js,
             wasm: site.wasm,
@@ -70,11 +73,18 @@ impl Pages {
     }
 }
 
-/// The session that the browser brings, if it looks like one of ours.
-fn session(headers: &HeaderMap) -> Option<String> {
-    let cookies = headers.get(header::COOKIE)?.to_str().ok()?;
-    let ours = |cookie: &str| Some(cookie.trim().strip_prefix(SESSION_COOKIE)?.strip_prefix('=')?.to_owned());
-    let session = cookies.split(';').find_map(ours)?;
-    let legal = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-    (session.len() == SESSION_LEN && session.bytes().all(legal)).then_some(session)
+/// Has the browser come again by itself. To whoever follows another site's link it does not give its session
+/// (SameSite=Strict), and a new one would take the ids from the pages that are open under it.
+fn once_more() -> Response {
+    let head = [
+        (header::REFRESH, HeaderValue::from_static("0")),
+        (header::SET_COOKIE, plain(&Sessions::unmark())),
+        // A browser does not refresh what is in a sandbox.
+        (header::CONTENT_SECURITY_POLICY, plain(&page_policy(None))),
+    ];
+    (head, Html("<!DOCTYPE html><title>Upload</title>")).into_response()
+}
+
+fn plain(value: &str) -> HeaderValue {
+    HeaderValue::from_str(value).expect("made of visible ASCII")
 }

@@ -93,10 +93,26 @@ impl Pace {
 
     /// Takes `units` that came at `now`; the time from which more are welcome, if that is not yet.
     pub fn take(&mut self, units: u32, now: Instant) -> Option<Instant> {
-        let full_at = self.full_at.map_or(now, |at| at.max(now)) + self.per_unit * units;
-        self.full_at = Some(full_at);
-        let welcome_at = full_at.checked_sub(self.burst)?;
+        let welcome_at = self.welcomes_at(units, now);
+        self.full_at = Some(self.full_after(units, now));
+        welcome_at
+    }
+
+    /// The time from which `units` are welcome, if that is not yet.
+    #[must_use]
+    pub fn welcomes_at(&self, units: u32, now: Instant) -> Option<Instant> {
+        let welcome_at = self.full_after(units, now).checked_sub(self.burst)?;
         (welcome_at > now).then_some(welcome_at)
+    }
+
+    /// Whether all that was ever taken is welcome again.
+    #[must_use]
+    pub fn is_full(&self, now: Instant) -> bool {
+        self.full_at.is_none_or(|at| at <= now)
+    }
+
+    fn full_after(&self, units: u32, now: Instant) -> Instant {
+        self.full_at.map_or(now, |at| at.max(now)) + self.per_unit * units
     }
 }
 

@@ -54,6 +54,7 @@ struct Upload {
     files: Mutex<Files>,
     end: CancellationToken,
     waits_for_client: Arc<AtomicBool>,
+    client: Option<ClientId>,
     channel: Arc<Channel>,
 }
 
@@ -114,11 +115,20 @@ impl Hub {
             files: Mutex::default(),
             end: CancellationToken::new(),
             waits_for_client,
+            client: client.cloned(),
             channel,
         });
         lock(&upload.channel.uploads).push(Arc::clone(&upload));
         state.uploads.insert(upload.id.as_str().to_owned(), Arc::clone(&upload));
         UploadProgress { upload }
+    }
+
+    /// The client id that an upload was made under, if it was under any.
+    ///
+    /// # Errors
+    /// `upload_unknown`.
+    pub fn client(&self, id: &str) -> Result<Option<ClientId>, Failure> {
+        self.find(id).map(|upload| upload.client.clone()).ok_or(Failure::UploadUnknown)
     }
 
     /// The whole state of an upload that runs or ended less than ten minutes ago.

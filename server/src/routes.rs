@@ -4,7 +4,7 @@ use app::wire::Snapshot;
 use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::{FromRequestParts, Path, Query, Request, State};
+use axum::extract::{FromRef, FromRequestParts, Path, Query, Request, State};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
@@ -16,18 +16,22 @@ use futures_util::TryStreamExt;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
+use crate::arrival::Arrival;
 use crate::assets;
 use crate::config::Clocks;
 use crate::error::{Failure, problem_response};
+use crate::headers;
 use crate::ids::ClientId;
 use crate::listener::Watches;
 use crate::metrics::Metrics;
-use crate::origins::{self, Origins};
+use crate::origins;
 use crate::page::Pages;
 use crate::progress::{Greeting, Hub};
+use crate::quota::{Place, Quotas, TooMuch};
 use crate::s3::Bucket;
 use crate::socket::{self, SocketContext};
 use crate::upload::{Announced, Uploads};
+use crate::visitor::{Access, Visitor};
 
 /// All that the routes share. Cheap to clone.
 #[derive(Clone)]
@@ -38,15 +42,27 @@ pub struct Server {
     pub pages: Pages,
     pub metrics: Metrics,
     pub clocks: Clocks,
-    pub origins: Origins,
+    pub access: Access,
+    pub quotas: Quotas,
+    /// They are at an address of their own.
+    pub hides_metrics: bool,
     /// The uploads have ended: so do sockets.
     pub closing: CancellationToken,
 }
 
+impl FromRef<Server> for Access {
+    fn from_ref(server: &Server) -> Self {
+        server.access.clone()
+    }
+}
+
 /// The service's whole surface.
 pub fn router(server: Server) -> Router {
-    let cross_origin = middleware::from_fn_with_state(server.origins.clone(), origins::answer);
-    Router::new()
+    let cross_origin = middleware::from_fn_with_state(server.access.origins.clone(), origins::answer);
+    let frame = middleware::from_fn_with_state(server.access.proxies.clone(), headers::frame);
+    let router = Router::new();
+    let router = if server.hides_metrics { router } else { router.route("/metrics", get(metrics)) };
+    router
         .route("/", get(page_or_socket))
         .route("/upload", post(upload))
         .route("/uploads/{upload_id}", get(snapshot).delete(cancel))
@@ -54,14 +70,23 @@ pub fn router(server: Server) -> Router {
         .route("/events", get(events))
         .route("/healthz", get(|| async { Json(serde_json::json!({"status": "ok"})) }))
         .route("/readyz", get(ready))
-        .route("/metrics", get(async |State(server): State<Server>| server.metrics.render()))
         .route("/favicon.svg", get(assets::serve_asset))
         .route("/pkg/{*file}", get(assets::serve_asset))
         .fallback(async || Failure::NotFound)
         .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
         .layer(middleware::from_fn(with_one_host))
         .layer(cross_origin)
+        .layer(frame)
         .with_state(server)
+}
+
+/// What is at the address of the metrics, if they have one of their own.
+pub fn metrics_router(server: Server) -> Router {
+    Router::new().route("/metrics", get(metrics)).fallback(async || Failure::NotFound).with_state(server)
+}
+
+async fn metrics(State(server): State<Server>) -> Response {
+    server.metrics.render()
 }
 
 /// Lets only requests pass that say in one way whom they are for (RFC 9112, 3.2).
@@ -110,40 +135,83 @@ impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
 async fn page_or_socket(
     State(server): State<Server>,
     query: WatchQuery,
+    visitor: Result<Visitor, Failure>,
     upgrade: Result<Upgrade, Failure>,
+    arrival: Arrival,
     headers: HeaderMap,
 ) -> Response {
     match upgrade {
-        Ok(upgrade) => server.socket(upgrade, query, Greeting::Running),
-        Err(_) => server.pages.upload_page(&headers),
+        Ok(upgrade) => visitor
+            .and_then(|visitor| server.socket(upgrade, query, &visitor, Greeting::Running))
+            .unwrap_or_else(Failure::into_response),
+        Err(_) => server.pages.upload_page(&headers, &arrival),
     }
 }
 
-async fn watch(State(server): State<Server>, query: WatchQuery, upgrade: Upgrade) -> Response {
-    server.socket(upgrade, query, Greeting::Newest)
+async fn watch(
+    State(server): State<Server>,
+    query: WatchQuery,
+    visitor: Visitor,
+    upgrade: Upgrade,
+) -> Result<Response, Failure> {
+    server.socket(upgrade, query, &visitor, Greeting::Newest)
 }
 
-async fn events(State(server): State<Server>, query: WatchQuery) -> Result<Response, Failure> {
-    let watcher = server.hub.watch(&watching(query)?, Greeting::Newest);
-    Ok(socket::events(watcher, &server.socket_context()))
+async fn events(
+    State(server): State<Server>,
+    query: WatchQuery,
+    visitor: Visitor,
+) -> Result<Response, Failure> {
+    let client = watching(query)?;
+    visitor.may_listen(&client)?;
+    Ok(match server.quotas.socket(&visitor) {
+        Ok(place) => {
+            let watcher = server.hub.watch(&client, Greeting::Newest);
+            socket::events(watcher, server.socket_context(&visitor, place))
+        }
+        Err(too_much) => refuse(too_much),
+    })
 }
 
-async fn upload(State(server): State<Server>, headers: HeaderMap, body: Body) -> Response {
+async fn upload(
+    State(server): State<Server>,
+    visitor: Result<Visitor, Failure>,
+    headers: HeaderMap,
+    body: Body,
+) -> Response {
     let (announced, wants_html) = (Announced::read(&headers), wants_html(&headers));
     // An upload may take hours, and the head pins a read buffer.
     drop(headers);
+    let admitted = visitor.and_then(|visitor| {
+        announced.client().map_or(Ok(()), |client| visitor.may_act(client))?;
+        Ok(server.quotas.upload(&visitor, announced.files(), server.uploads.most_bytes(&announced)))
+    });
+    let place = match admitted {
+        Ok(Ok(place)) => place,
+        Ok(Err(too_much)) => return closing(refuse(too_much)),
+        Err(failure) => return closing(failure.into_response()),
+    };
     let body = Box::pin(body.into_data_stream().map_err(Into::into));
-    let answer = server.uploads.take(announced, body).await;
+    let answer = server.uploads.take(announced, place, body).await;
     let failed = answer.is_err();
-    let mut response = match answer {
+    let response = match answer {
         answer if wants_html => server.pages.result_page(&answer),
         Ok(answer) => Json(answer).into_response(),
         Err(problem) => problem_response(&problem),
     };
-    if failed {
-        // What is left of the body is never read as a request.
-        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    }
+    if failed { closing(response) } else { response }
+}
+
+/// What is left of the body is never read as a request.
+fn closing(mut response: Response) -> Response {
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
+fn refuse(TooMuch { retry_after }: TooMuch) -> Response {
+    let mut response = Failure::RateLimited.into_response();
+    // Whole seconds, and not too early.
+    response.headers_mut().insert(header::RETRY_AFTER, (retry_after.as_secs() + 1).into());
     response
 }
 
@@ -156,13 +224,23 @@ fn wants_html(headers: &HeaderMap) -> bool {
 /// The id in an address; one that is no text is no upload's.
 type UploadPath = Result<Path<String>, PathRejection>;
 
-async fn snapshot(State(server): State<Server>, id: UploadPath) -> Result<Json<Snapshot>, Failure> {
+async fn snapshot(
+    State(server): State<Server>,
+    visitor: Visitor,
+    id: UploadPath,
+) -> Result<Json<Snapshot>, Failure> {
     let Path(id) = id.map_err(|_| Failure::UploadUnknown)?;
+    server.hub.client(&id)?.map_or(Ok(()), |client| visitor.may_listen(&client))?;
     server.hub.snapshot(&id).map(Json).ok_or(Failure::UploadUnknown)
 }
 
-async fn cancel(State(server): State<Server>, id: UploadPath) -> Result<StatusCode, Failure> {
+async fn cancel(
+    State(server): State<Server>,
+    visitor: Visitor,
+    id: UploadPath,
+) -> Result<StatusCode, Failure> {
     let Path(id) = id.map_err(|_| Failure::UploadUnknown)?;
+    server.hub.client(&id)?.map_or(Ok(()), |client| visitor.may_act(&client))?;
     server.hub.cancel(&id).map(|()| StatusCode::ACCEPTED)
 }
 
@@ -182,22 +260,33 @@ async fn ready(State(server): State<Server>) -> Response {
 }
 
 impl Server {
-    fn socket(&self, upgrade: Upgrade, query: WatchQuery, greeting: Greeting) -> Response {
-        let client = match watching(query) {
-            Ok(client) => client,
-            Err(failure) => return failure.into_response(),
-        };
-        upgrade.watches.begin();
-        socket::upgrade(upgrade.upgrade, self.hub.watch(&client, greeting), self.socket_context())
+    fn socket(
+        &self,
+        upgrade: Upgrade,
+        query: WatchQuery,
+        visitor: &Visitor,
+        greeting: Greeting,
+    ) -> Result<Response, Failure> {
+        let client = watching(query)?;
+        visitor.may_act(&client)?;
+        Ok(match self.quotas.socket(visitor) {
+            Ok(place) => {
+                upgrade.watches.begin();
+                let context = self.socket_context(visitor, place);
+                socket::upgrade(upgrade.upgrade, self.hub.watch(&client, greeting), context)
+            }
+            Err(too_much) => refuse(too_much),
+        })
     }
 
-    fn socket_context(&self) -> SocketContext {
+    fn socket_context(&self, visitor: &Visitor, place: Place) -> SocketContext {
         SocketContext {
             hub: self.hub.clone(),
+            visitor: visitor.clone(),
             ping: self.clocks.ping,
             gone_after: self.clocks.watcher_gone,
             closing: self.closing.clone(),
-            sockets: self.metrics.sockets.clone(),
+            counted: (self.metrics.sockets.token(), place),
         }
     }
 }

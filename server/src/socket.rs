@@ -10,10 +10,12 @@ use axum::response::{IntoResponse, Response};
 use futures_util::{SinkExt, StreamExt, stream};
 use tokio::time::{Instant, MissedTickBehavior, sleep_until};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use crate::peer::Pace;
 use crate::progress::{Hub, Watcher};
+use crate::quota::Place;
+use crate::visitor::Visitor;
 
 /// Clients say nothing longer than a cancel (FAULTS.md, limits).
 const MAX_MESSAGE: usize = 4 * 1024;
@@ -32,31 +34,27 @@ enum End {
 }
 
 /// What a socket needs from the server.
-#[derive(Clone)]
 pub struct SocketContext {
     pub hub: Hub,
+    pub visitor: Visitor,
     pub ping: Duration,
     /// Without a word from the peer until it counts as gone.
     pub gone_after: Duration,
     /// Ends every socket.
     pub closing: CancellationToken,
-    /// Every socket, until its last word is sent.
-    pub sockets: TaskTracker,
+    /// Dropped when its last word is sent.
+    pub counted: (TaskTrackerToken, Place),
 }
 
 /// Answers an upgrade and serves the socket until either side closes.
 pub fn upgrade(upgrade: WebSocketUpgrade, watcher: Watcher, context: SocketContext) -> Response {
-    let counted = context.sockets.token();
     upgrade
         .read_buffer_size(4 * 1024)
         .write_buffer_size(0)
         .max_write_buffer_size(64 * 1024)
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE)
-        .on_upgrade(async move |socket| {
-            serve(socket, watcher, context).await;
-            drop(counted);
-        })
+        .on_upgrade(move |socket| serve(socket, watcher, context))
 }
 
 async fn serve(mut socket: WebSocket, mut watcher: Watcher, context: SocketContext) {
@@ -79,6 +77,7 @@ async fn run(socket: &mut WebSocket, watcher: &mut Watcher, context: &SocketCont
     loop {
         let frame = tokio::select! {
             () = context.closing.cancelled() => return last_words(socket, watcher).await,
+            () = context.visitor.leaves() => return End::Close(close_code::POLICY, "the session has ended"),
             message = watcher.next() => Message::Text(json(&message).into()),
             _ = ping.tick() => Message::Ping(Vec::new().into()),
             () = sleep_until(heard_at + context.gone_after) => return End::Gone,
@@ -91,7 +90,7 @@ async fn run(socket: &mut WebSocket, watcher: &mut Watcher, context: &SocketCont
                     Some(Ok(_)) if pace.take(1, heard_at).is_some() => {
                         return End::Close(close_code::POLICY, "too many messages");
                     }
-                    Some(Ok(message)) => match heard(&context.hub, &message) {
+                    Some(Ok(message)) => match heard(context, &message) {
                         Ok(()) => continue,
                         Err(end) => return end,
                     },
@@ -127,13 +126,17 @@ fn broken(error: axum::Error) -> End {
 }
 
 /// Does what a client asks for; anything but a cancel is against the protocol.
-fn heard(hub: &Hub, message: &Message) -> Result<(), End> {
+fn heard(context: &SocketContext, message: &Message) -> Result<(), End> {
     match message {
         Message::Text(text) => {
             let asked: Result<ClientMessage, _> = serde_json::from_str(text);
             let Ok(asked) = asked else { return Err(End::Close(close_code::POLICY, "unknown message")) };
-            // An upload that has just ended tells so by its own message.
-            let _ = hub.cancel(&asked.cancel);
+            let client = context.hub.client(&asked.cancel);
+            // Whose upload it is not, learns nothing; and one that has just ended tells so by its own message.
+            if client.is_ok_and(|client| client.is_none_or(|client| context.visitor.may_act(&client).is_ok()))
+            {
+                let _ = context.hub.cancel(&asked.cancel);
+            }
             Ok(())
         }
         Message::Binary(_) => Err(End::Close(close_code::POLICY, "unknown message")),
@@ -142,20 +145,21 @@ fn heard(hub: &Hub, message: &Message) -> Result<(), End> {
 }
 
 /// The same messages as server-sent events, until the last terminal one.
-pub fn events(watcher: Watcher, context: &SocketContext) -> Response {
-    let state = Some((watcher, context.sockets.token(), context.closing.clone()));
-    let messages = stream::unfold(state, |state| async {
-        let (mut watcher, counted, closing) = state?;
+pub fn events(watcher: Watcher, context: SocketContext) -> Response {
+    let ping = context.ping;
+    let messages = stream::unfold(Some((watcher, context)), |state| async {
+        let (mut watcher, context) = state?;
         // Uploads have ended when the server closes: whoever watches one is told how.
         let message = tokio::select! {
             message = watcher.next() => message,
-            () = closing.cancelled() => watcher.due_now()?,
+            () = context.closing.cancelled() => watcher.due_now()?,
+            () = context.visitor.leaves() => return None,
         };
         let event = Ok::<_, Infallible>(Event::default().data(json(&message)));
         let over = watcher.is_over();
-        Some((event, (!over).then_some((watcher, counted, closing))))
+        Some((event, (!over).then_some((watcher, context))))
     });
-    Sse::new(messages).keep_alive(KeepAlive::new().interval(context.ping)).into_response()
+    Sse::new(messages).keep_alive(KeepAlive::new().interval(ping)).into_response()
 }
 
 fn json(message: &app::wire::FileMessage) -> String {

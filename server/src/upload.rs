@@ -26,11 +26,12 @@ use crate::live::Live;
 use crate::parts::PartPlan;
 use crate::peer::Patience;
 use crate::progress::{FileProgress, Hub, UploadProgress};
+use crate::quota::Place;
 use crate::s3::{Bucket, NotStored};
 use crate::transfer::{FirstFailure, Intake, Route};
 use adopted::Adopted;
 pub use announced::Announced;
-use announced::largest;
+use announced::{largest, largest_form};
 
 /// How long an answer waits for the store's clean-up; that goes on after it.
 const CLEAN_UP_WAIT: Duration = Duration::from_millis(1500);
@@ -90,12 +91,18 @@ impl Uploads {
         &self.budget
     }
 
-    /// Takes one request; it goes on whether the answer is awaited or not.
+    /// The bytes that a request may bring at most.
+    #[must_use]
+    pub fn most_bytes(&self, announced: &Announced) -> u64 {
+        announced.length.unwrap_or_else(|| largest_form(&self.limits))
+    }
+
+    /// Takes one request, in its visitor's place; it goes on whether the answer is awaited or not.
     ///
     /// # Errors
     /// The problem, where not every file is stored.
-    pub async fn take(&self, announced: Announced, stream: BodyStream) -> Answer {
-        let (mut upload, mut answered) = self.begin(announced, stream);
+    pub async fn take(&self, announced: Announced, place: Place, stream: BodyStream) -> Answer {
+        let (mut upload, mut answered) = self.begin(announced, place, stream);
         let lost = |_| Err(Box::new(Failure::Internal.problem(None, None, Vec::new())));
         tokio::select! {
             biased;
@@ -105,7 +112,12 @@ impl Uploads {
         answered.await.unwrap_or_else(lost)
     }
 
-    fn begin(&self, announced: Announced, stream: BodyStream) -> (Adopted, oneshot::Receiver<Answer>) {
+    fn begin(
+        &self,
+        announced: Announced,
+        place: Place,
+        stream: BodyStream,
+    ) -> (Adopted, oneshot::Receiver<Answer>) {
         let uploads = self.clone();
         let (answer, answered) = oneshot::channel();
         let upload = async move {
@@ -113,6 +125,7 @@ impl Uploads {
                 Ok(admission) => uploads.run(&admission, announced, stream).await,
                 Err(failure) => Err(Box::new(failure.problem(None, None, Vec::new()))),
             };
+            drop(place);
             // Nobody may be there to read it.
             let _ = answer.send(settled);
         };

@@ -20,7 +20,7 @@ pub struct Announced {
     /// Size headers, in the order of [`FileType::ALL`].
     pub(super) sizes: [Result<Option<u64>, Failure>; 2],
     is_encoded: bool,
-    length: Option<u64>,
+    pub(super) length: Option<u64>,
 }
 
 impl Announced {
@@ -34,6 +34,18 @@ impl Announced {
             is_encoded: is_encoded(headers),
             length: length.and_then(|value| value.parse().ok()),
         }
+    }
+
+    /// The watcher that it names, if it does so rightly.
+    #[must_use]
+    pub fn client(&self) -> Option<&ClientId> {
+        self.client.as_ref().ok()?.as_ref()
+    }
+
+    /// Files that it announces, one at least.
+    #[must_use]
+    pub fn files(&self) -> u32 {
+        self.sizes.iter().filter(|size| matches!(size, Ok(Some(_)))).count().max(1) as u32
     }
 
     /// What can be refused before the body is asked for.
@@ -53,12 +65,17 @@ impl Announced {
         if self.is_encoded {
             return Err((None, Failure::NotMultipart));
         }
-        let files: u64 = FileType::ALL.map(|file_type| largest(limits, file_type)).iter().sum();
-        if self.length.is_some_and(|length| length > files.saturating_add(FORM_OVERHEAD)) {
+        if self.length.is_some_and(|length| length > largest_form(limits)) {
             return Err((None, Failure::SizeExceeded));
         }
         Ok(())
     }
+}
+
+/// The largest form, in bytes.
+pub(super) fn largest_form(limits: &Limits) -> u64 {
+    let files: u64 = FileType::ALL.map(|file_type| largest(limits, file_type)).iter().sum();
+    files.saturating_add(FORM_OVERHEAD)
 }
 
 /// The largest file of that type, in bytes.
