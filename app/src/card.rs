@@ -3,6 +3,8 @@
 //! All its parts are always there; `data-state` and the style sheet say which are shown. That, and
 //! signals of few types, is what keeps the page small: every kind of closure in a view costs.
 
+use std::time::Duration;
+
 use leptos::prelude::*;
 use wasm_bindgen::JsCast;
 use web_sys::{DragEvent, File, HtmlElement, HtmlInputElement, Node, Url};
@@ -151,6 +153,16 @@ pub fn Card(page: Page, place: Place) -> impl IntoView {
     let key = move || page.with_row(kind, |row| row.and_then(Row::key).unwrap_or_default().to_owned());
     let no_key: Live<bool> = Box::new(move || key().is_empty());
     let shown_key: Live<String> = Box::new(key);
+    let link = move || page.with_row(kind, |row| row.and_then(Row::link).unwrap_or_default().to_owned());
+    let ended = RwSignal::new(String::new());
+    let no_link: Live<bool> = Box::new(move || ended.get() == link());
+    let shown_link: Live<String> = Box::new(link);
+    Effect::new(move |_| {
+        let link = link();
+        if let Some(seconds) = seconds_of(&link) {
+            set_timeout(move || ended.set(link), Duration::from_secs(seconds));
+        }
+    });
     let copy_label: Live<String> = Box::new(move || copy_label(place.copied.get()));
     Effect::new(move |_| {
         page.with_row(kind, |row| {
@@ -238,6 +250,7 @@ pub fn Card(page: Page, place: Place) -> impl IntoView {
             </button>
             <div class="key" hidden=no_key>
                 <code>{shown_key}</code>
+                <a class="button" href=shown_link hidden=no_link>"Download"</a>
                 <button type="button" class="button" on:click=move |_| copy(place, &untrack(key))>
                     {copy_label}
                 </button>
@@ -271,6 +284,12 @@ fn badge(name: &str) -> String {
 
 fn copy_label(copied: bool) -> String {
     if copied { "Copied" } else { "Copy key" }.to_owned()
+}
+
+/// How long a link holds, as S3 writes it there.
+fn seconds_of(link: &str) -> Option<u64> {
+    let (_, rest) = link.split_once("X-Amz-Expires=")?;
+    rest.split('&').next()?.parse().ok()
 }
 
 /// Clipboards are for secure contexts only; elsewhere the key can be marked by hand.

@@ -145,7 +145,10 @@ fn outcome_card(file: &FileOutcome, problem: Option<&Problem>) -> AnyView {
         <section class="card" data-state="stored">
             <p class="headline">{sentence}</p>
             <p class="detail">{rest}</p>
-            {file.key.clone().map(|key| view! { <div class="key"><code>{key}</code></div> })}
+            {file.key.clone().map(|key| {
+                let link = file.link.clone().map(|link| view! { <a class="button" href=link>"Download"</a> });
+                view! { <div class="key"><code>{key}</code>{link}</div> }
+            })}
         </section>
     }
     .into_any()

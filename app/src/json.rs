@@ -80,6 +80,7 @@ pub fn file_message(text: &str) -> Option<FileMessage> {
         at_ms: json.number("at_ms")?,
         code: json.text("code"),
         key: json.text("key"),
+        link: None,
     })
 }
 
@@ -130,6 +131,7 @@ fn outcome(json: &Json) -> Option<FileOutcome> {
         },
         code: json.text("code"),
         key: json.text("key"),
+        link: json.text("link"),
         size: json.number("size"),
         content_type: None,
         etag: None,

@@ -366,6 +366,7 @@ impl Row {
             at_ms: 0,
             code: None,
             key: None,
+            link: None,
         });
         state.active.clear();
         state.waiting = None;
@@ -426,6 +427,12 @@ impl Row {
     pub fn code(&self) -> Option<&str> {
         let state = self.message.as_ref().filter(|state| state.status == Status::Error)?;
         Some(state.code.as_deref().unwrap_or("unknown"))
+    }
+
+    /// Where the object can be fetched for a while, if an answer has told it.
+    #[must_use]
+    pub fn link(&self) -> Option<&str> {
+        self.outcome.as_ref().and_then(|outcome| outcome.link.as_deref())
     }
 
     /// The object's key, once an answer has told it.

@@ -32,6 +32,7 @@ pub fn message(seq: u64) -> FileMessage {
         at_ms: seq * 100,
         code: None,
         key: None,
+        link: None,
     }
 }
 
@@ -58,6 +59,7 @@ fn outcome(outcome: Outcome, code: Option<&str>) -> FileOutcome {
         outcome,
         code: code.map(str::to_owned),
         key: code.is_none().then(|| "supporting_documents/x.pdf".to_owned()),
+        link: None,
         size: Some(TOTAL),
         content_type: None,
         etag: None,

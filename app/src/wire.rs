@@ -131,6 +131,9 @@ pub struct FileMessage {
     /// Object key; only in snapshots for whoever owns the upload.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// Where the object can be fetched by whoever has this link, for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
 }
 
 /// A digit of [`FileMessage::part_states`].
@@ -214,6 +217,9 @@ pub struct FileOutcome {
     pub code: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// Where the object can be fetched by whoever has this link, for a while.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub size: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -45,6 +45,7 @@ impl Delivered {
             outcome: Outcome::Stored,
             code: None,
             key: Some(self.key),
+            link: None,
             size: Some(self.content.size),
             content_type: Some(self.media.mime().to_owned()),
             etag: self.stored.etag,

@@ -33,6 +33,7 @@ pub mod flight;
 pub mod transfer;
 pub mod delivery;
 pub mod s3;
+pub mod links;
 pub mod connector;
 pub mod snapshot;
 pub mod progress;
@@ -54,6 +55,7 @@ use config::{Config, Endpoint, StorageConfig};
 use connector::Connector;
 use embedded::Store;
 use error::Failure;
+use links::Links;
 use metrics::Metrics;
 use origins::Origins;
 use page::Pages;
@@ -109,7 +111,7 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
         metrics,
         uploads,
         hub: hub.clone(),
-        bucket,
+        bucket: bucket.clone(),
         pages: Pages::new(sessions.clone(), &config.limits),
         clocks: config.clocks.clone(),
         access: Access {
@@ -118,6 +120,7 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
             proxies: Proxies::new(&config.trusted_proxies),
         },
         quotas: Quotas::new(&config.quota),
+        links: Links::new(bucket, config.download_links),
         hides_metrics: config.metrics_listen.is_some(),
         closing: closing.clone(),
     };

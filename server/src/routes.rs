@@ -22,6 +22,7 @@ use crate::config::Clocks;
 use crate::error::{Failure, problem_response};
 use crate::headers;
 use crate::ids::ClientId;
+use crate::links::Links;
 use crate::listener::Watches;
 use crate::metrics::Metrics;
 use crate::origins;
@@ -44,6 +45,7 @@ pub struct Server {
     pub clocks: Clocks,
     pub access: Access,
     pub quotas: Quotas,
+    pub links: Links,
     /// They are at an address of their own.
     pub hides_metrics: bool,
     /// The uploads have ended: so do sockets.
@@ -176,6 +178,7 @@ async fn events(
 async fn upload(
     State(server): State<Server>,
     visitor: Result<Visitor, Failure>,
+    arrival: Arrival,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
@@ -192,8 +195,10 @@ async fn upload(
         Err(failure) => return closing(failure.into_response()),
     };
     let body = Box::pin(body.into_data_stream().map_err(Into::into));
-    let answer = server.uploads.take(announced, place, body).await;
+    let mut answer = server.uploads.take(announced, place, body).await;
     let failed = answer.is_err();
+    let files = answer.as_mut().map_or_else(|problem| &mut problem.files, |answer| &mut answer.files);
+    server.links.add_to(files, &arrival).await;
     let response = match answer {
         answer if wants_html => server.pages.result_page(&answer),
         Ok(answer) => Json(answer).into_response(),
@@ -231,7 +236,9 @@ async fn snapshot(
 ) -> Result<Json<Snapshot>, Failure> {
     let Path(id) = id.map_err(|_| Failure::UploadUnknown)?;
     server.hub.client(&id)?.map_or(Ok(()), |client| visitor.may_listen(&client))?;
-    server.hub.snapshot(&id).map(Json).ok_or(Failure::UploadUnknown)
+    let mut snapshot = server.hub.snapshot(&id).ok_or(Failure::UploadUnknown)?;
+    server.links.add_to_snapshot(&mut snapshot, &visitor.arrival).await;
+    Ok(Json(snapshot))
 }
 
 async fn cancel(

@@ -20,6 +20,7 @@ use aws_sdk_s3::config::{
 };
 use aws_sdk_s3::error::SdkError;
 use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
+use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::{ByteStream, DateTime, SdkBody};
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, ChecksumType, MultipartUpload};
 use aws_sdk_s3::{Client, config};
@@ -53,6 +54,8 @@ pub struct Bucket {
     /// For Put and UploadPart: our own retries, and no clock but [`attempts`]' own, which knows whom it waits for.
     parts: Client,
     name: String,
+    /// Its endpoint is on loopback.
+    is_local: bool,
     clocks: Clocks,
     /// Checksums travel with the bytes.
     checksums: bool,
@@ -137,6 +140,7 @@ impl Bucket {
         }
         let shared = loader.load().await;
         let endpoint = shared.endpoint_url();
+        let is_local = endpoint.is_some_and(is_on_loopback);
         let checksums = match storage.s3_checksums {
             Checksums::On => true,
             Checksums::Off => false,
@@ -170,6 +174,7 @@ impl Bucket {
             client: Client::from_conf(config),
             parts: Client::from_conf(parts),
             name: name.to_owned(),
+            is_local,
             clocks: clocks.clone(),
             checksums,
             open: OpenUploads::default(),
@@ -194,6 +199,19 @@ impl Bucket {
     #[must_use]
     pub fn aborts_failed(&self) -> u64 {
         self.aborts_failed.load(Ordering::Relaxed)
+    }
+
+    /// Whether only this machine's own clients can reach it.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.is_local
+    }
+
+    /// A link by which anybody may get an object for so long; none where there are no keys to sign it with.
+    pub async fn link(&self, key: &str, life: Duration) -> Option<String> {
+        let get = self.client.get_object().bucket(&self.name).key(key);
+        let signed = get.presigned(PresigningConfig::expires_in(life).ok()?).await;
+        signed.map_err(|error| Fault::read("GetObject", &error)).ok().map(|request| request.uri().to_owned())
     }
 
     /// Whether the bucket answers.
@@ -415,6 +433,18 @@ impl Bucket {
     fn slack(&self) -> u64 {
         if self.checksums { CHECKSUM_CHUNK } else { 0 }
     }
+}
+
+fn is_on_loopback(endpoint: &str) -> bool {
+    let uri = endpoint.parse::<http::Uri>().ok();
+    uri.and_then(|uri| {
+        let host = uri.host()?.trim_matches(['[', ']']);
+        Some(
+            host == "localhost"
+                || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback()),
+        )
+    })
+    .unwrap_or(false)
 }
 
 /// Asks by HEAD, once more if it is refused: the refusal names no reason. If it was our clock, the SDK has learned the

@@ -250,6 +250,7 @@ impl FileState {
             at_ms: u64::try_from(at.as_millis()).unwrap_or(u64::MAX),
             code: self.failure.map(|failure| failure.code().to_owned()),
             key: None,
+            link: None,
         }
     }
 

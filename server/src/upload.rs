@@ -389,6 +389,7 @@ impl UploadFile {
             outcome,
             code: Some(failure.code().to_owned()),
             key: None,
+            link: None,
             size: None,
             content_type: None,
             etag: None,

@@ -1,9 +1,9 @@
 //! What a person reads when the server, the page or the browser's limits say no.
 
 use crate::script::Script;
-use crate::support::fixture::Fixture;
+use crate::support::fixture::{Dir, Fixture};
 use crate::support::proxy::Proxy;
-use crate::support::sample::MIB;
+use crate::support::sample::{self, MIB};
 use crate::support::store::Op;
 
 /// Slow enough that the server's drain (5 s, 32 MiB) ends long before 24 MiB are sent.
@@ -74,5 +74,17 @@ async fn f20_hostile_file_names_are_text() {
     let script = Script::start("names.mjs", fixture.server, &[]);
     script.ends().await;
     fixture.take_all().await;
+    fixture.finish().await;
+}
+
+/// A page of another origin gets nothing, and our own policy lets nothing run that is not ours.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn f05_s28_strangers_get_nothing() {
+    let fixture = Fixture::start().await;
+    let (folder, content) = (Dir::new(), sample::pdf(6 * MIB));
+    let file = folder.path.join("ours.pdf");
+    std::fs::write(&file, &content).unwrap();
+    Script::start("strangers.mjs", fixture.server, &[file.to_str().unwrap()]).ends().await;
+    fixture.take_only(&content).await;
     fixture.finish().await;
 }

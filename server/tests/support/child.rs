@@ -134,7 +134,7 @@ impl Child {
     }
 
     /// Waits until its log tells an address.
-    async fn said(&self, field: &str) -> SocketAddr {
+    pub async fn said(&self, field: &str) -> SocketAddr {
         let mut log = self.log.clone();
         let said = tokio::time::timeout(PATIENCE, log.wait_for(|log| address_in(log, field).is_some())).await;
         let address = said.ok().and_then(Result::ok).and_then(|log| address_in(&log, field));

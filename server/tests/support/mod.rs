@@ -7,6 +7,7 @@ pub mod sample;
 pub mod client;
 pub mod law;
 pub mod socket;
+pub mod page;
 
 pub mod proxy;
 pub mod store;

@@ -57,7 +57,12 @@ impl Watcher {
     }
 
     pub async fn open(server: SocketAddr, target: &str) -> Self {
-        let (reader, writer, buffer) = match upgrade(server, target).await {
+        Self::open_with(server, target, &[]).await
+    }
+
+    /// The same with these headers besides.
+    pub async fn open_with(server: SocketAddr, target: &str, headers: &[(String, String)]) -> Self {
+        let (reader, writer, buffer) = match upgrade_with(server, target, headers).await {
             Ok(open) => open,
             Err(answer) => panic!("no socket on {target}: {} {}", answer.status, answer.text()),
         };
@@ -215,30 +220,45 @@ pub fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
 /// The upgrade request of a client.
 #[must_use]
 pub fn upgrade_head(target: &str) -> Vec<u8> {
+    upgrade_head_with(target, &[])
+}
+
+fn upgrade_head_with(target: &str, headers: &[(String, String)]) -> Vec<u8> {
     let header = |name: &str, value: &str| (name.to_owned(), value.to_owned());
-    head(
-        "GET",
-        target,
-        &[
-            header("Connection", "Upgrade"),
-            header("Upgrade", "websocket"),
-            header("Sec-WebSocket-Version", "13"),
-            header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
-        ],
-    )
+    let mut all = vec![
+        header("Connection", "Upgrade"),
+        header("Upgrade", "websocket"),
+        header("Sec-WebSocket-Version", "13"),
+        header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ];
+    all.extend_from_slice(headers);
+    head("GET", target, &all)
 }
 
 /// Opens a socket, or gives the answer that refused it.
 ///
 /// # Errors
 /// Any answer but 101.
-pub async fn upgrade(
+pub async fn upgrade(server: SocketAddr, target: &str) -> Result<Open, Answer> {
+    upgrade_with(server, target, &[]).await
+}
+
+/// The two halves of a socket, and what was read with the answer.
+pub type Open = (OwnedReadHalf, OwnedWriteHalf, Vec<u8>);
+
+/// The same with these headers besides.
+///
+/// # Errors
+/// Any answer but 101.
+pub async fn upgrade_with(
     server: SocketAddr,
     target: &str,
-) -> Result<(OwnedReadHalf, OwnedWriteHalf, Vec<u8>), Answer> {
+    headers: &[(String, String)],
+) -> Result<Open, Answer> {
+    let request = upgrade_head_with(target, headers);
     let stream = TcpStream::connect(server).await.expect("the server listens");
     let (mut reader, mut writer) = stream.into_split();
-    writer.write_all(&upgrade_head(target)).await.expect("the server reads");
+    writer.write_all(&request).await.expect("the server reads");
     let mut buffer = Vec::new();
     let read = tokio::time::timeout(PATIENCE, read_head(&mut reader, &mut buffer));
     let (status, headers) = read.await.expect("an answer in time").expect("an answer");
@@ -246,7 +266,7 @@ pub async fn upgrade(
     if status != 101 {
         drop((reader, writer));
         let mut connection = RawConnection::connect(server).await;
-        connection.write(&upgrade_head(target)).await;
+        connection.write(&request).await;
         return Err(connection.answer().await);
     }
     // RFC 6455, section 1.3, gives this answer for the key above.
