@@ -14,6 +14,7 @@ mod bad_request;
 mod bad_size;
 mod cancel;
 mod checksums;
+mod documents;
 mod framing;
 mod ground;
 mod leaving;
