@@ -17,6 +17,7 @@ mod checksums;
 mod documents;
 mod framing;
 mod ground;
+mod images;
 mod leaving;
 mod memory;
 mod old_client;
