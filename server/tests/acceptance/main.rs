@@ -35,4 +35,5 @@ mod storage_refusals;
 mod streaming;
 mod sweeping;
 mod tables;
+mod types;
 mod watching;
