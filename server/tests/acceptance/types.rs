@@ -143,9 +143,14 @@ fn the_readme_lists_what_is_accepted() {
             || line.starts_with(&format!("| `{IMAGE_FIELD}` |"))
     });
     let limits = Config::defaults().limits;
+    // As the page calls them, in the same order.
+    let titles = [DocsFile, MsaImgs].map(|file_type| Kind { file_type, limit: 0, svg: true }.types());
+    let titles = titles.iter().flat_map(|titles| titles.split(", ")).flat_map(|titles| titles.split(" or "));
     let wanted: Vec<String> = MediaType::ALL
         .into_iter()
-        .map(|media| {
+        .zip(titles)
+        .map(|(media, title)| {
+            assert!(title.eq_ignore_ascii_case(&format!("{media:?}")), "{title} is {media:?}");
             let names: Vec<String> = media.extensions().iter().map(|end| format!("`.{end}`")).collect();
             let size = match media.file_type() {
                 DocsFile => limits.max_document_size,
@@ -153,9 +158,10 @@ fn the_readme_lists_what_is_accepted() {
             };
             let only = if media == MediaType::Svg { " (with `--allow-svg`)" } else { "" };
             let (field, size) = (media.file_type().field(), limit(size.as_u64()));
-            format!("| `{field}` | {media:?}{only} | `{}` | {} | {size} |", media.mime(), names.join(", "))
+            format!("| `{field}` | {title}{only} | `{}` | {} | {size} |", media.mime(), names.join(", "))
         })
         .collect();
+    assert_eq!(wanted.len(), MediaType::ALL.len());
     assert_eq!(rows.collect::<Vec<_>>(), wanted);
     let pixels = limits.max_image_pixels / 1_000_000;
     assert!(readme.contains(&format!("{pixels} million pixels")), "{pixels}");
