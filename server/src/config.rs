@@ -123,6 +123,10 @@ pub struct Limits {
     /// Largest image
     #[arg(long, env = "BRIGADE_MAX_IMAGE_SIZE", default_value = "10MiB")]
     pub max_image_size: ByteSize,
+    /// Most pixels of an image, width times height as its headers say. By default more than an A0 sheet at 300 dpi
+    /// or an A4 one at 1200 (139 million), and less than what decoders like Pillow refuse (179 million)
+    #[arg(long, env = "BRIGADE_MAX_IMAGE_PIXELS", default_value_t = 150_000_000)]
+    pub max_image_pixels: u64,
     /// Smallest part of a multipart upload; larger files get larger parts, 10,000 at most
     #[arg(long, env = "BRIGADE_PART_SIZE", default_value = "5MiB")]
     pub part_size: ByteSize,

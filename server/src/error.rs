@@ -42,6 +42,7 @@ pub enum Failure {
     WrongFieldType,
     TypeMismatch,
     Macros,
+    TooManyPixels,
     // The store
     StorageBusy,
     StorageUnreachable,
@@ -148,6 +149,12 @@ impl Failure {
                 "The file's content is not of an accepted type, or not what its name says.",
             ),
             Self::Macros => (415, "macros", false, "The document contains macros. Save it without them."),
+            Self::TooManyPixels => (
+                422,
+                "too_many_pixels",
+                false,
+                "The image has more pixels than this server accepts. Make it smaller.",
+            ),
             Self::StorageBusy => (
                 503,
                 "storage_busy",

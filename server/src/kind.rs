@@ -5,6 +5,7 @@
 
 mod docx;
 mod names;
+mod pixels;
 
 use std::fmt;
 
@@ -15,6 +16,7 @@ use rand::rngs::OsRng;
 
 use docx::{Archive, NotWord};
 pub use names::{content_disposition, file_name_from_header};
+use pixels::Survey;
 
 /// A type that is accepted, as found in a file's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -32,6 +34,19 @@ pub enum MediaType {
 }
 
 impl MediaType {
+    /// All there are, in the order of the table in README.md.
+    pub const ALL: [Self; 9] = [
+        Self::Pdf,
+        Self::Docx,
+        Self::Jpeg,
+        Self::Png,
+        Self::Webp,
+        Self::Gif,
+        Self::Avif,
+        Self::Tiff,
+        Self::Svg,
+    ];
+
     /// The object's Content-Type.
     #[must_use]
     pub const fn mime(self) -> &'static str {
@@ -51,16 +66,22 @@ impl MediaType {
     /// How the object's key ends, without the dot.
     #[must_use]
     pub const fn extension(self) -> &'static str {
+        self.extensions()[0]
+    }
+
+    /// How names of such files end, without the dot; the first is ours.
+    #[must_use]
+    pub const fn extensions(self) -> &'static [&'static str] {
         match self {
-            Self::Pdf => "pdf",
-            Self::Docx => "docx",
-            Self::Jpeg => "jpg",
-            Self::Png => "png",
-            Self::Webp => "webp",
-            Self::Gif => "gif",
-            Self::Avif => "avif",
-            Self::Tiff => "tiff",
-            Self::Svg => "svg",
+            Self::Pdf => &["pdf"],
+            Self::Docx => &["docx"],
+            Self::Jpeg => &["jpg", "jpeg"],
+            Self::Png => &["png"],
+            Self::Webp => &["webp"],
+            Self::Gif => &["gif"],
+            Self::Avif => &["avif"],
+            Self::Tiff => &["tiff", "tif"],
+            Self::Svg => &["svg"],
         }
     }
 
@@ -76,18 +97,8 @@ impl MediaType {
     /// What a file of that name should be; `None` for no extension, or one that is not ours.
     fn named(file_name: &str) -> Option<Self> {
         let (_, extension) = file_name.rsplit_once('.')?;
-        Some(match extension.to_ascii_lowercase().as_str() {
-            "pdf" => Self::Pdf,
-            "docx" => Self::Docx,
-            "jpg" | "jpeg" => Self::Jpeg,
-            "png" => Self::Png,
-            "webp" => Self::Webp,
-            "gif" => Self::Gif,
-            "avif" => Self::Avif,
-            "tif" | "tiff" => Self::Tiff,
-            "svg" => Self::Svg,
-            _ => return None,
-        })
+        let is_its = |known: &&str| known.eq_ignore_ascii_case(extension);
+        Self::ALL.into_iter().find(|media| media.extensions().iter().any(is_its))
     }
 
     /// The type of a file that begins with `head`; of a ZIP it is only a promise that [`Archive`] checks.
@@ -100,7 +111,7 @@ impl MediaType {
             FileFormat::Webp => Self::Webp,
             FileFormat::GraphicsInterchangeFormat => Self::Gif,
             FileFormat::Av1ImageFileFormat | FileFormat::Av1ImageFileFormatSequence => Self::Avif,
-            FileFormat::TagImageFileFormat => Self::Tiff,
+            FileFormat::TagImageFileFormat if pixels::has_tiff_directory(head) => Self::Tiff,
             FileFormat::ScalableVectorGraphics => Self::Svg,
             _ => return None,
         })
@@ -116,6 +127,8 @@ pub enum Mismatch {
     TypeMismatch,
     #[error("the document contains macros")]
     Macros,
+    #[error("the image has more pixels than are allowed")]
+    TooManyPixels,
 }
 
 /// The first look at a file, in bytes: every signature of ours lies within. The same at any chunking, so that
@@ -132,6 +145,7 @@ pub struct Inspector {
     file_type: FileType,
     named: Option<MediaType>,
     allow_svg: bool,
+    max_pixels: u64,
     verdict: Verdict,
 }
 
@@ -140,22 +154,24 @@ enum Verdict {
     Open { head: Vec<u8>, look_at: usize },
     Type(MediaType),
     Word(Archive),
+    Image(MediaType, Survey),
     Refused(Mismatch),
 }
 
 impl Inspector {
     /// `file_name` as the browser gave it; only its extension is of interest.
     #[must_use]
-    pub fn new(file_type: FileType, file_name: Option<&str>, allow_svg: bool) -> Self {
+    pub fn new(file_type: FileType, file_name: Option<&str>, allow_svg: bool, max_pixels: u64) -> Self {
         // As people see it: letters that are not shown do not hide an extension.
         let named = file_name.map(names::shown).as_deref().and_then(MediaType::named);
         let verdict = Verdict::Open { head: Vec::with_capacity(FIRST_LOOK), look_at: FIRST_LOOK };
-        Self { file_type, named, allow_svg, verdict }
+        Self { file_type, named, allow_svg, max_pixels, verdict }
     }
 
     /// Takes the next bytes; the type, from the moment it is certain (64 bytes, SVG up to 64 KiB).
     ///
-    /// A DOCX is certain as far as its beginning goes: only [`finish`](Self::finish) knows.
+    /// A DOCX is certain as far as its beginning goes: only [`finish`](Self::finish) knows. An image may turn out to
+    /// be too large until its last header has come.
     ///
     /// # Errors
     /// When no byte to come could make the file acceptable; the same error ever after.
@@ -168,14 +184,12 @@ impl Inspector {
                 return Ok(None);
             }
             let head = std::mem::take(head);
-            self.verdict = self.look(head, false);
+            self.look(head, false);
         }
-        match &mut self.verdict {
-            Verdict::Word(archive) => {
-                archive.push(bytes);
-                Ok(Some(MediaType::Docx))
-            }
-            Verdict::Type(media) => Ok(Some(*media)),
+        self.follow(bytes);
+        match &self.verdict {
+            Verdict::Word(_) => Ok(Some(MediaType::Docx)),
+            Verdict::Type(media) | Verdict::Image(media, _) => Ok(Some(*media)),
             Verdict::Refused(mismatch) => Err(*mismatch),
             Verdict::Open { .. } => Ok(None),
         }
@@ -185,11 +199,11 @@ impl Inspector {
     ///
     /// # Errors
     /// As [`push`](Self::push); also for a DOCX whose directory is cut, lacks what makes it a document, or
-    /// lists macros.
+    /// lists what may not be in one.
     pub fn finish(&mut self) -> Result<MediaType, Mismatch> {
         if let Verdict::Open { head, .. } = &mut self.verdict {
             let head = std::mem::take(head);
-            self.verdict = self.look(head, true);
+            self.look(head, true);
         }
         match &self.verdict {
             Verdict::Word(archive) => match archive.check() {
@@ -197,28 +211,44 @@ impl Inspector {
                 Err(NotWord::Macros) => Err(Mismatch::Macros),
                 Err(NotWord::Other) => Err(Mismatch::TypeMismatch),
             },
-            Verdict::Type(media) => Ok(*media),
+            Verdict::Type(media) | Verdict::Image(media, _) => Ok(*media),
             Verdict::Refused(mismatch) => Err(*mismatch),
             Verdict::Open { .. } => Err(Mismatch::TypeMismatch),
         }
     }
 
-    fn look(&self, head: Vec<u8>, at_end: bool) -> Verdict {
-        match MediaType::sniffed(&head) {
+    /// Decides by the beginning of the file, and follows the rest of it from there.
+    fn look(&mut self, head: Vec<u8>, at_end: bool) {
+        self.verdict = match MediaType::sniffed(&head) {
             Some(media) => match self.agrees(media, &head) {
                 Err(mismatch) => Verdict::Refused(mismatch),
-                Ok(()) if media == MediaType::Docx => {
-                    let mut archive = Archive::new();
-                    archive.push(&head);
-                    Verdict::Word(archive)
-                }
-                Ok(()) => Verdict::Type(media),
+                Ok(()) if media == MediaType::Docx => Verdict::Word(Archive::new()),
+                Ok(()) => match Survey::of(media) {
+                    Some(survey) => Verdict::Image(media, survey),
+                    None => Verdict::Type(media),
+                },
             },
             None if self.may_be_svg(&head) && !at_end && head.len() < LAST_LOOK => {
                 let look_at = head.len() * 4;
-                Verdict::Open { head, look_at }
+                self.verdict = Verdict::Open { head, look_at };
+                return;
             }
             None => Verdict::Refused(Mismatch::TypeMismatch),
+        };
+        self.follow(&head);
+    }
+
+    /// What is read of a file whose type is known.
+    fn follow(&mut self, bytes: &[u8]) {
+        match &mut self.verdict {
+            Verdict::Word(archive) => archive.push(bytes),
+            Verdict::Image(_, survey) => {
+                let is_flood = survey.push(bytes) > self.max_pixels;
+                if is_flood {
+                    self.verdict = Verdict::Refused(Mismatch::TooManyPixels);
+                }
+            }
+            _ => {}
         }
     }
 

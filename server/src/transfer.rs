@@ -34,6 +34,7 @@ pub struct Route {
     /// Configured part size, in bytes.
     pub part_size: u64,
     pub allow_svg: bool,
+    pub max_image_pixels: u64,
     /// Longest wait for a whole part's memory.
     pub permit_wait: Duration,
     /// Deliveries outlive the request; the server waits for them when it stops.
@@ -128,7 +129,12 @@ impl Intake {
         let parts = InFlight::default();
         parts.give_up_through(&route.allowance);
         Self {
-            inspector: Inspector::new(head.file_type, head.name.as_deref(), route.allow_svg),
+            inspector: Inspector::new(
+                head.file_type,
+                head.name.as_deref(),
+                route.allow_svg,
+                route.max_image_pixels,
+            ),
             limit: limit.min(most),
             route,
             progress,
@@ -379,5 +385,6 @@ fn refusal(mismatch: Mismatch) -> Failure {
         Mismatch::WrongField => Failure::WrongFieldType,
         Mismatch::TypeMismatch => Failure::TypeMismatch,
         Mismatch::Macros => Failure::Macros,
+        Mismatch::TooManyPixels => Failure::TooManyPixels,
     }
 }

@@ -195,6 +195,7 @@ impl Uploads {
             allowance: admission.allowance.clone(),
             part_size: self.limits.part_size.as_u64(),
             allow_svg: self.limits.allow_svg,
+            max_image_pixels: self.limits.max_image_pixels,
             permit_wait: self.clocks.permit_wait,
             tracker: self.tracker.clone(),
             live_parts: self.parts.clone(),

@@ -108,6 +108,7 @@ mod tests {
         assert_eq!(names("form-data; name=a; filename=b.pdf"), file("a", "b.pdf"));
         assert_eq!(names(r#"form-data;NAME="a";FileName="b;c=\"d\".pdf""#), file("a", r#"b;c="d".pdf"#));
         assert_eq!(names(r#"form-data; name="a"; filename="C:\dir\b.pdf""#), file("a", r"C:\dir\b.pdf"));
+        assert_eq!(names(r#"form-data; name="a"; filename="b\""#), file("a", r"b\"));
         assert_eq!(names(r#"form-data; name="a"; filename="""#), file("a", ""));
         assert_eq!(names(r#"form-data; name="a"; filename*=UTF-8''%e2%82%ac"#), file("a", "€"));
         assert_eq!(names(r#"form-data; name="a"; filename*=UTF-8''c; filename=b"#), file("a", "c"));
@@ -122,7 +123,7 @@ mod tests {
             "form-data",
             r#"form-data; filename="b""#,
             r#"form-data; name="open"#,
-            r#"form-data; name="a"; filename="b\""#,
+            r#"form-data; filename="b\"; name="a""#,
             r#"form-data; name="a"; filename*=b"#,
             r#"form-data; name="a"; filename*=UTF-8''%+1"#,
             r#"attachment; name="a"; filename="b""#,

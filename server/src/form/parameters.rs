@@ -13,7 +13,7 @@ impl<'a> Parameters<'a> {
     /// Reads a header (RFC 9110, 5.6.6); `None` if it is not well formed or has a parameter twice, of which two
     /// readers may choose different ones (RFC 6266, 4.1).
     ///
-    /// In quotes only a quote can be escaped, since a path of Windows is not.
+    /// In quotes only a quote is unescaped, since a path of Windows is not escaped.
     pub fn parse(header: &'a str) -> Option<Self> {
         let (value, mut rest) = header.split_at(header.find(';').unwrap_or(header.len()));
         let mut all: Vec<(&str, String)> = Vec::new();
@@ -58,23 +58,24 @@ fn token(text: &str) -> usize {
 }
 
 /// The text up to the closing quote, and what follows it.
+///
+/// A backslash escapes a quote (curl before 7.81, or with `--form-escape`), and another backslash before one. Browsers
+/// escape no backslash (WHATWG HTML, multipart/form-data encoding: only `"`, CR and LF, by percent), so their name `x\`
+/// ends in `\"`: the quote that the header ends with closes, whatever stands before it.
 fn unquote(quoted: &str) -> Option<(String, &str)> {
     let mut text = String::new();
     let mut rest = quoted;
     loop {
         let end = rest.find('"')?;
         let (before, after) = (&rest[..end], &rest[end + 1..]);
-        match before.strip_suffix('\\') {
-            Some(escaped) => {
-                text.push_str(escaped);
-                text.push('"');
-                rest = after;
-            }
-            None => {
-                text.push_str(before);
-                return Some((text, after));
-            }
+        let backslashes = end - before.trim_end_matches('\\').len();
+        if backslashes % 2 == 0 || after.trim_matches(SPACE).is_empty() {
+            text.push_str(before);
+            return Some((text, after));
         }
+        text.push_str(&before[..end - 1]);
+        text.push('"');
+        rest = after;
     }
 }
 
@@ -94,6 +95,32 @@ mod tests {
     }
 
     #[test]
+    fn a_backslash_before_a_quote_is_an_escape_or_a_browsers_last_letter() {
+        for (quoted, text) in [
+            (r#""a\"b""#, Some(r#"a"b"#)),
+            (r#""a\"b"; c=d"#, Some(r#"a"b"#)),
+            (r#""a\\\"b""#, Some(r#"a\\"b"#)),
+            (r#""a\"; b.pdf""#, Some(r#"a"; b.pdf"#)),
+            (r#""a\"; c=""#, Some(r#"a"; c="#)),
+            (r#""a\"""#, Some(r#"a""#)),
+            (r#""a\\""#, Some(r"a\\")),
+            (r#""a\\"; c=d"#, Some(r"a\\")),
+            (r#""\\server\share\a b""#, Some(r"\\server\share\a b")),
+            (r#""a\" "#, Some(r"a\")),
+            (r#""a\\\""#, Some(r"a\\\")),
+            (r#""\""#, Some(r"\")),
+            (r#""a\"; c=d"#, None),
+            (r#""a\"; c="d""#, None),
+            (r#""a\";"#, None),
+            (r#""a\\"b""#, None),
+        ] {
+            let header = format!("x; b={quoted}");
+            let read = Parameters::parse(&header);
+            assert_eq!(read.as_ref().and_then(|read| read.get("b")), text, "{header}");
+        }
+    }
+
+    #[test]
     fn what_can_be_read_in_two_ways_is_not_read() {
         for header in [
             "a; b",
@@ -104,7 +131,10 @@ mod tests {
             "a; b=c, d",
             "a; b=c\"",
             "a; b=\"c",
-            "a; b=\"c\\\"",
+            "a; b=\"c\\\";",
+            "a; b=\"c\\\"; d=e",
+            "a; b=\"c\\\"d",
+            "a; b=\"c\\\\\"d\"",
             "a; b=\"c\"d",
             "a; \"b\"=c",
             "a; b=c; b=c",

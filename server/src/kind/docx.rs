@@ -1,6 +1,10 @@
 //! A DOCX by its ZIP directory, without unpacking anything.
 //!
-//! Layout of the records: PKWARE APPNOTE 6.3.10, 4.3.12 (directory entry) and 4.3.16 (end of directory).
+//! Layout of the records: PKWARE APPNOTE 6.3.10, 4.3.12 (directory entry) and 4.3.14 to 4.3.16 (end of directory).
+
+mod directory;
+
+use directory::Directory;
 
 /// What a ZIP begins with, unless it is empty.
 pub(super) const LOCAL_HEADER: &[u8] = b"PK\x03\x04";
@@ -8,6 +12,11 @@ const ENTRY: &[u8] = b"PK\x01\x02";
 const END: &[u8] = b"PK\x05\x06";
 const ENTRY_LEN: usize = 46;
 const END_LEN: usize = 22;
+/// The end record with 64-bit numbers, and the record behind it that says where it is.
+const END64: &[u8] = b"PK\x06\x06";
+const END64_LEN: usize = 56;
+const LOCATOR: &[u8] = b"PK\x06\x07";
+const LOCATOR_LEN: usize = 20;
 
 /// How much of a file's end is kept, in bytes, while no directory is in sight.
 const TAIL_BYTES: usize = 64 * 1024;
@@ -63,58 +72,54 @@ impl Archive {
         self.tail.len()
     }
 
-    /// Whether the whole file, as pushed, is a Word document without macros.
+    /// Whether the whole file, as pushed, is a Word document without macros that is safe to unpack.
     pub(super) fn check(&self) -> Result<(), NotWord> {
-        let directory = self.directory().ok_or(NotWord::Other)?;
-        let names = names(directory).ok_or(NotWord::Other)?;
-        let has = |part: fn(&str) -> bool| names.iter().any(|name| part(name));
-        if has(|name| name == "word/vbaproject.bin") {
-            Err(NotWord::Macros)
-        } else if has(|name| name == "[content_types].xml") && has(is_main_part) {
-            Ok(())
-        } else {
-            Err(NotWord::Other)
-        }
+        self.directory().ok_or(NotWord::Other)?.check()
     }
 
     /// The directory that the end record points to, with as many entries as it says.
-    fn directory(&self) -> Option<Directory<'_>> {
+    fn directory(&self) -> Option<Directory> {
         let last = self.tail.len().checked_sub(END_LEN)?;
-        let end = (0..=last).rev().take(usize::from(u16::MAX) + 1).find(|at| {
+        let at = (0..=last).rev().take(usize::from(u16::MAX) + 1).find(|at| {
             let record = &self.tail[*at..];
             record.starts_with(END) && record.len() == END_LEN + u16_at(record, 20)
         })?;
-        let record = &self.tail[end..];
-        let (entries, size) = (u16_at(record, 10), u32_at(record, 12));
-        let start = usize::try_from(u64::from(u32_at(record, 16)).checked_sub(self.dropped)?).ok()?;
-        let bytes = self.tail[..end].get(start..start.checked_add(size as usize)?)?;
-        Some(Directory { bytes, entries })
+        let end = self.end(at)?;
+        let start = usize::try_from(end.start.checked_sub(self.dropped)?).ok()?;
+        let bytes = self.tail[..at].get(start..start.checked_add(usize::try_from(end.len).ok()?)?)?;
+        Directory::read(bytes, end.start, end.entries)
+    }
+
+    /// What the end record at `at` says, or in its place the one with 64-bit numbers.
+    fn end(&self, at: usize) -> Option<End> {
+        let record = &self.tail[at..];
+        let short = End {
+            entries: u16_at(record, 10) as u64,
+            len: u32_at(record, 12).into(),
+            start: u32_at(record, 16).into(),
+        };
+        let locator = at.checked_sub(LOCATOR_LEN).map(|start| &self.tail[start..at]);
+        let Some(locator) = locator.filter(|locator| locator.starts_with(LOCATOR)) else {
+            return Some(short);
+        };
+        let start = usize::try_from(u64_at(locator, 8).checked_sub(self.dropped)?).ok()?;
+        let long = self.tail[..at].get(start..)?.get(..END64_LEN).filter(|long| long.starts_with(END64))?;
+        let long = End { entries: u64_at(long, 32), len: u64_at(long, 40), start: u64_at(long, 48) };
+        // Readers differ in which of the two they ask.
+        let agrees = |short: u64, none: u32, long: u64| short == u64::from(none) || short == long;
+        let agree = agrees(short.entries, u16::MAX.into(), long.entries)
+            && agrees(short.len, u32::MAX, long.len)
+            && agrees(short.start, u32::MAX, long.start);
+        agree.then_some(long)
     }
 }
 
-struct Directory<'a> {
-    bytes: &'a [u8],
-    entries: usize,
-}
-
-/// The names of the entries in lower case (part names ignore case), if the directory is in order.
-fn names(directory: Directory<'_>) -> Option<Vec<String>> {
-    let Directory { mut bytes, entries } = directory;
-    let mut names = Vec::new();
-    while !bytes.is_empty() {
-        let (entry, rest) = bytes.split_at_checked(entry_len(bytes)?)?;
-        let name = entry.get(ENTRY_LEN..ENTRY_LEN + u16_at(entry, 28))?;
-        names.push(String::from_utf8_lossy(name).to_ascii_lowercase());
-        bytes = rest;
-    }
-    (names.len() == entries).then_some(names)
-}
-
-/// `word/document.xml`, or as Word for the web writes it, `word/document2.xml`.
-fn is_main_part(name: &str) -> bool {
-    name.strip_prefix("word/document")
-        .and_then(|rest| rest.strip_suffix(".xml"))
-        .is_some_and(|number| number.bytes().all(|digit| digit.is_ascii_digit()))
+/// What an end record says of the directory.
+struct End {
+    entries: u64,
+    len: u64,
+    /// Where in the file it begins.
+    start: u64,
 }
 
 /// Whether the first entry of the ZIP that begins with `head` is one that Office documents begin with.
@@ -156,6 +161,16 @@ fn follow(tail: &[u8], mut at: usize) -> Run {
                 Some(len) if len <= rest.len() => at += len,
                 _ => return Run::Open,
             }
+        } else if rest.starts_with(END64) {
+            match rest.get(4..12).map(|_| u64_at(rest, 4)) {
+                Some(len) if len < rest.len() as u64 - 12 => at += 12 + len as usize,
+                _ => return Run::Open,
+            }
+        } else if rest.starts_with(LOCATOR) {
+            if rest.len() < LOCATOR_LEN {
+                return Run::Open;
+            }
+            at += LOCATOR_LEN;
         } else if rest.starts_with(END) {
             let len = if rest.len() < END_LEN { END_LEN } else { END_LEN + u16_at(rest, 20) };
             return if len >= rest.len() { Run::Open } else { Run::Ended(at + len) };
@@ -177,4 +192,8 @@ fn u16_at(bytes: &[u8], at: usize) -> usize {
 
 fn u32_at(bytes: &[u8], at: usize) -> u32 {
     u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+fn u64_at(bytes: &[u8], at: usize) -> u64 {
+    u64::from(u32_at(bytes, at)) | u64::from(u32_at(bytes, at + 4)) << 32
 }

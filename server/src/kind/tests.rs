@@ -135,7 +135,8 @@ fn verdict(inspector: &mut Inspector, file: &[u8], step: usize) -> Result<MediaT
 
 fn inspect(file_type: FileType, name: Option<&str>, file: &[u8]) -> Result<MediaType, Mismatch> {
     let steps = [1, 7, 63, 64, 65, 1000, 65_536, file.len()];
-    let verdicts = steps.map(|step| verdict(&mut Inspector::new(file_type, name, true), file, step));
+    let verdicts =
+        steps.map(|step| verdict(&mut Inspector::new(file_type, name, true, u64::MAX), file, step));
     assert!(verdicts.iter().all(|verdict| *verdict == verdicts[0]), "the split decides: {verdicts:?}");
     verdicts[0]
 }
@@ -161,7 +162,7 @@ fn every_accepted_type_is_found_in_its_own_field_only() {
 fn a_type_is_certain_after_64_bytes() {
     for (media, file) in accepted() {
         if file.len() > 80 {
-            let mut inspector = Inspector::new(media.file_type(), None, true);
+            let mut inspector = Inspector::new(media.file_type(), None, true, u64::MAX);
             assert_eq!(inspector.push(&file[..63]), Ok(None), "{media:?}");
             let last = if media == MediaType::Svg { 256 } else { 64 };
             assert_eq!(inspector.push(&file[63..last.min(file.len())]), Ok(Some(media)), "{media:?}");
@@ -186,7 +187,7 @@ fn what_is_none_of_ours_is_refused_at_the_first_look() {
         let file = padded(head, 3000);
         assert_eq!(document(&file), Err(Mismatch::TypeMismatch), "{head:?}");
         assert_eq!(image(&file), Err(Mismatch::TypeMismatch), "{head:?}");
-        let mut inspector = Inspector::new(FileType::DocsFile, Some("x.pdf"), false);
+        let mut inspector = Inspector::new(FileType::DocsFile, Some("x.pdf"), false, u64::MAX);
         assert_eq!(inspector.push(&file[..64]), Err(Mismatch::TypeMismatch), "{head:?}");
         assert_eq!(inspector.push(&file[64..]), Err(Mismatch::TypeMismatch), "the verdict stays");
         assert_eq!(inspector.finish(), Err(Mismatch::TypeMismatch));
@@ -216,10 +217,39 @@ fn a_known_extension_must_agree() {
 }
 
 #[test]
+fn an_image_of_too_many_pixels_is_refused_and_stays_so() {
+    let png =
+        |width: u32| [b"\x89PNG\r\n\x1A\n\0\0\0\rIHDR", &width.to_be_bytes()[..], &[0, 0, 0, 200]].concat();
+    let jpeg = |width: u16| {
+        let frame = [b"\xFF\xC0\0\x0B\x08\0\xC8", &width.to_be_bytes()[..], b"\x01\x01\x11\0"].concat();
+        [&b"\xFF\xD8\xFF\xE1\xEA\x60"[..], &vec![0; 59_998], &frame, b"\xFF\xDA"].concat()
+    };
+    for (file, expected) in [
+        (png(300), Ok(MediaType::Png)),
+        (png(301), Err(Mismatch::TooManyPixels)),
+        (padded(&png(300), 3000), Ok(MediaType::Png)),
+        (padded(&png(301), 3000), Err(Mismatch::TooManyPixels)),
+        (jpeg(300), Ok(MediaType::Jpeg)),
+        (jpeg(301), Err(Mismatch::TooManyPixels)),
+        (padded(&jpeg(301), 100_000), Err(Mismatch::TooManyPixels)),
+    ] {
+        for step in [1, 7, 63, 64, 65, 1000, 65_536, file.len()] {
+            let mut inspector = Inspector::new(FileType::MsaImgs, Some("a"), false, 60_000);
+            assert_eq!(verdict(&mut inspector, &file, step), expected, "{step}");
+            assert_eq!(inspector.finish(), expected, "the verdict stays");
+            assert_eq!(inspector.push(b"more").is_err(), expected.is_err());
+        }
+    }
+    // What the name says comes first.
+    let mut inspector = Inspector::new(FileType::MsaImgs, Some("a.gif"), false, 60_000);
+    assert_eq!(verdict(&mut inspector, &png(301), 5), Err(Mismatch::TypeMismatch));
+}
+
+#[test]
 fn svg_is_refused_unless_allowed() {
     for file in [&b"<svg xmlns=\"http://www.w3.org/2000/svg\"/>"[..], b"<?xml version=\"1.0\"?><svg/>"] {
         for file_type in FileType::ALL {
-            let mut inspector = Inspector::new(file_type, Some("a.svg"), false);
+            let mut inspector = Inspector::new(file_type, Some("a.svg"), false, u64::MAX);
             assert_eq!(verdict(&mut inspector, file, 5), Err(Mismatch::TypeMismatch));
         }
     }
@@ -229,7 +259,7 @@ fn svg_is_refused_unless_allowed() {
     let never = [&b"<?xml version=\"1.0\"?><feed>"[..], &[b' '; 1 << 20]].concat();
     assert_eq!(image(&never), Err(Mismatch::TypeMismatch));
     let unknown = [&b"<?xml version=\"1.0\"?><x>"[..], &[b' '; 1 << 20]].concat();
-    let mut inspector = Inspector::new(FileType::MsaImgs, None, true);
+    let mut inspector = Inspector::new(FileType::MsaImgs, None, true, u64::MAX);
     assert_eq!(inspector.push(&unknown[..65_535]), Ok(None));
     assert_eq!(inspector.push(&unknown[65_535..65_536]), Err(Mismatch::TypeMismatch));
 }
@@ -284,7 +314,7 @@ fn a_directory_of_any_honest_size_is_read() {
             zip = zip.with(&format!("word/media/{number}.wmf"), noise(20));
         }
         let file = zip.bytes();
-        let found = verdict(&mut Inspector::new(FileType::DocsFile, None, false), &file, 16_384);
+        let found = verdict(&mut Inspector::new(FileType::DocsFile, None, false, u64::MAX), &file, 16_384);
         assert_eq!(found, expected, "{entries} entries");
     }
 }
@@ -315,7 +345,7 @@ fn other_archives_are_no_documents() {
 fn a_broken_directory_is_refused() {
     let whole = Zip { comment: b"remark".to_vec(), ..word() }.bytes();
     for len in 0..whole.len() {
-        let cut = verdict(&mut Inspector::new(FileType::DocsFile, None, false), &whole[..len], 100);
+        let cut = verdict(&mut Inspector::new(FileType::DocsFile, None, false, u64::MAX), &whole[..len], 100);
         assert_eq!(cut, Err(Mismatch::TypeMismatch), "cut at {len}");
     }
     assert_eq!(document(&[&whole[..], b"x"].concat()), Err(Mismatch::TypeMismatch), "something behind");

@@ -5,10 +5,20 @@ use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-/// The catalogue of faults: HTTP framing, sizes, the store, what a client does, the socket, process and machine. A
-/// test's name begins with the rows that it is for.
-const ROWS: [(char, RangeInclusive<u32>); 6] =
-    [('a', 1..=22), ('b', 1..=12), ('d', 1..=27), ('e', 1..=8), ('f', 1..=20), ('g', 1..=15)];
+/// The catalogue of faults: HTTP framing, sizes, forms and types (there is no C12), the store, what a client does, the
+/// socket, process and machine. A test's name begins with the rows that it is for.
+const ROWS: [(char, RangeInclusive<u32>); 8] = [
+    ('a', 1..=22),
+    ('b', 1..=12),
+    ('c', 1..=11),
+    ('c', 13..=17),
+    ('d', 1..=27),
+    ('e', 1..=8),
+    ('f', 1..=20),
+    ('g', 1..=15),
+];
+/// No form has an idempotency key.
+const NOT_YET: [&str; 1] = ["c17"];
 
 fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
@@ -27,7 +37,7 @@ fn every_fault_has_its_test() {
     let rows =
         ROWS.into_iter().flat_map(|(section, numbers)| numbers.map(move |n| format!("{section}{n:02}")));
     let missing: Vec<String> = rows.filter(|row| !proven.contains(row)).collect();
-    assert_eq!(missing, Vec::<String>::new());
+    assert_eq!(missing, NOT_YET);
 }
 
 /// The rows that a test's name begins with.

@@ -61,7 +61,7 @@ async fn a01_a02_boundaries() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn c13_c15_file_names() {
+async fn c13_c14_c15_file_names() {
     let bench = Bench::start().await;
     let head: &[u8] = b"Content-Disposition: form-data; name=\"docs_field\"; filename=\"";
     let request = |row: &Row| post(&[], &bench.form(&[head, &row.bytes(0, &[]), b"\""].concat(), b"B"));

@@ -3,6 +3,8 @@
 #![allow(dead_code, reason = "each test binary uses another part of it")]
 
 pub mod sample;
+pub mod image;
+pub mod zip;
 
 pub mod client;
 pub mod law;

@@ -173,17 +173,19 @@ fn pdf_around(stream: &[u8]) -> Vec<u8> {
 }
 
 fn word(padding: &[u8], more: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut entries = word_parts().to_vec();
+    entries.push(("word/media/filler.bin", padding));
+    entries.extend(more);
+    archive(&entries)
+}
+
+/// The parts that make a package a Word document, of one empty paragraph: name and content.
+#[must_use]
+pub fn word_parts() -> [(&'static str, &'static [u8]); 3] {
     let types = br#"<?xml version="1.0" encoding="UTF-8" standalone="yes"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"><Default Extension="rels" ContentType="application/vnd.openxmlformats-package.relationships+xml"/><Default Extension="bin" ContentType="application/octet-stream"/><Override PartName="/word/document.xml" ContentType="application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"/></Types>"#;
     let relations = br#"<?xml version="1.0" encoding="UTF-8" standalone="yes"?><Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" Target="word/document.xml"/></Relationships>"#;
     let document = br#"<?xml version="1.0" encoding="UTF-8" standalone="yes"?><w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:body><w:p/></w:body></w:document>"#;
-    let mut entries: Vec<(&str, &[u8])> = vec![
-        ("[Content_Types].xml", types),
-        ("_rels/.rels", relations),
-        ("word/document.xml", document),
-        ("word/media/filler.bin", padding),
-    ];
-    entries.extend(more);
-    archive(&entries)
+    [("[Content_Types].xml", types), ("_rels/.rels", relations), ("word/document.xml", document)]
 }
 
 /// A ZIP of stored entries.
@@ -232,7 +234,9 @@ fn chunk(file: &mut Vec<u8>, name: [u8; 4], content: &[u8]) {
     file.extend(check.to_be_bytes());
 }
 
-fn crc32(bytes: &[u8]) -> u32 {
+/// The checksum of ZIP and PNG.
+#[must_use]
+pub fn crc32(bytes: &[u8]) -> u32 {
     let sum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc32IsoHdlc, bytes);
     u32::try_from(sum).unwrap()
 }
