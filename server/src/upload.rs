@@ -4,7 +4,6 @@
 //! ends its body, and nothing else.
 
 mod adopted;
-mod announced;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -29,8 +28,7 @@ use crate::progress::{FileProgress, Hub, UploadProgress};
 use crate::s3::{Bucket, NotStored};
 use crate::transfer::{FirstFailure, Intake, Route};
 use adopted::Adopted;
-pub use announced::Announced;
-use announced::largest;
+pub use ingress::announced::Announced;
 
 /// How long an answer waits for the store's clean-up; that goes on after it.
 const CLEAN_UP_WAIT: Duration = Duration::from_millis(1500);
@@ -154,7 +152,9 @@ impl Uploads {
                 upload.declare(file_type, size, self.limits.part_size.as_u64());
             }
         }
-        let refused = client_id_failure.map_or(Ok(()), Err).and_then(|()| announced.check(&self.limits));
+        let refused = client_id_failure
+            .map_or(Ok(()), Err)
+            .and_then(|()| announced.check(|file_type| self.limits.largest(file_type)));
         let ended = match refused.and_then(|()| form.map_err(|failure| (None, failure))) {
             Ok(mut form) => {
                 let route = self.route(admission);
@@ -256,7 +256,7 @@ impl Upload {
             };
             let Some(head) = next else { break };
             let file_type = head.file_type;
-            let limit = largest(&uploads.limits, file_type);
+            let limit = uploads.limits.largest(file_type);
             let index = self.begin(file_type, place);
             place += 1;
             self.receive(index, route, form, head, limit).await?;

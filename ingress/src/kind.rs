@@ -8,10 +8,10 @@ mod names;
 
 use std::fmt;
 
-use app::wire::FileType;
 use file_format::FileFormat;
 use rand::TryRngCore;
 use rand::rngs::OsRng;
+use wire::FileType;
 
 use docx::{Archive, NotWord};
 pub use names::{content_disposition, file_name_from_header};
