@@ -130,10 +130,11 @@ fn broken(error: axum::Error) -> End {
 fn heard(hub: &Hub, message: &Message) -> Result<(), End> {
     match message {
         Message::Text(text) => {
-            let asked: Result<ClientMessage, _> = serde_json::from_str(text);
-            let Ok(asked) = asked else { return Err(End::Close(close_code::POLICY, "unknown message")) };
+            let asked = serde_json::from_str(text);
+            let ClientMessage::Cancel(upload_id) =
+                asked.map_err(|_| End::Close(close_code::POLICY, "unknown message"))?;
             // An upload that has just ended tells so by its own message.
-            let _ = hub.cancel(&asked.cancel);
+            let _ = hub.cancel(&upload_id);
             Ok(())
         }
         Message::Binary(_) => Err(End::Close(close_code::POLICY, "unknown message")),
