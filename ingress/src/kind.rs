@@ -203,6 +203,16 @@ impl Inspector {
         }
     }
 
+    /// Bytes in memory.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        match &self.verdict {
+            Verdict::Open { head, .. } => head.len(),
+            Verdict::Word(archive) => archive.held(),
+            Verdict::Type(_) | Verdict::Refused(_) => 0,
+        }
+    }
+
     fn look(&self, head: Vec<u8>, at_end: bool) -> Verdict {
         match MediaType::sniffed(&head) {
             Some(media) => match self.agrees(media, &head) {
