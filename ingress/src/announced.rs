@@ -55,7 +55,7 @@ impl Announced {
         if self.is_encoded {
             return Err((None, Failure::NotMultipart));
         }
-        let files: u64 = FileType::ALL.into_iter().map(&largest).sum();
+        let files = FileType::ALL.into_iter().map(&largest).fold(0, u64::saturating_add);
         if self.length.is_some_and(|length| length > files.saturating_add(FORM_OVERHEAD)) {
             return Err((None, Failure::SizeExceeded));
         }
