@@ -3,7 +3,7 @@
 //! Modules in the order of an upload: the wire's types, a file's row folded from them and its
 //! words, what talks to the server, what is seen, and the documents the server wraps it in.
 
-pub mod wire;
+pub use wire;
 
 pub mod transfers;
 

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use app::wire::FileType;
 use bytesize::ByteSize;
 use clap::{Args, Parser, ValueEnum};
 use ipnet::IpNet;
@@ -139,6 +140,17 @@ pub struct Limits {
     /// Store SVG images, as attachments
     #[arg(long, env = "BRIGADE_ALLOW_SVG")]
     pub allow_svg: bool,
+}
+
+impl Limits {
+    /// The largest file of that type, in bytes.
+    #[must_use]
+    pub const fn largest(&self, file_type: FileType) -> u64 {
+        match file_type {
+            FileType::DocsFile => self.max_document_size.as_u64(),
+            FileType::MsaImgs => self.max_image_size.as_u64(),
+        }
+    }
 }
 
 /// How much one session, or one address, may do. A session is a browser that has opened the page.

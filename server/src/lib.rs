@@ -11,9 +11,11 @@
 //! effect; no half success; watchers cost nothing; `stored <= sent <= received <= total`, never falling; the
 //! first failure is the one that is told; no request ends the process.
 
+pub use embedded;
+pub use ingress::{error, form, ids, kind, peer};
+
 pub mod config;
 pub mod listener;
-pub mod peer;
 pub mod routes;
 pub mod headers;
 pub mod arrival;
@@ -24,8 +26,6 @@ pub mod quota;
 pub mod assets;
 pub mod page;
 pub mod upload;
-pub mod form;
-pub mod kind;
 pub mod parts;
 pub mod checksum;
 pub mod budget;
@@ -39,12 +39,9 @@ pub mod snapshot;
 pub mod progress;
 pub mod socket;
 pub mod sweeper;
-pub mod embedded;
-pub mod ids;
 pub mod keys;
 pub mod live;
 pub mod metrics;
-pub mod error;
 
 use std::io;
 use std::path::Path;

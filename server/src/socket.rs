@@ -129,13 +129,14 @@ fn broken(error: axum::Error) -> End {
 fn heard(context: &SocketContext, message: &Message) -> Result<(), End> {
     match message {
         Message::Text(text) => {
-            let asked: Result<ClientMessage, _> = serde_json::from_str(text);
-            let Ok(asked) = asked else { return Err(End::Close(close_code::POLICY, "unknown message")) };
-            let client = context.hub.client(&asked.cancel);
+            let asked = serde_json::from_str(text);
+            let ClientMessage::Cancel(upload_id) =
+                asked.map_err(|_| End::Close(close_code::POLICY, "unknown message"))?;
+            let client = context.hub.client(&upload_id);
             // Whose upload it is not, learns nothing; and one that has just ended tells so by its own message.
             if client.is_ok_and(|client| client.is_none_or(|client| context.visitor.may_act(&client).is_ok()))
             {
-                let _ = context.hub.cancel(&asked.cancel);
+                let _ = context.hub.cancel(&upload_id);
             }
             Ok(())
         }

@@ -4,7 +4,6 @@
 //! ends its body, and nothing else.
 
 mod adopted;
-mod announced;
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -30,8 +29,7 @@ use crate::quota::Place;
 use crate::s3::{Bucket, NotStored};
 use crate::transfer::{FirstFailure, Intake, Route};
 use adopted::Adopted;
-pub use announced::Announced;
-use announced::{largest, largest_form};
+pub use ingress::announced::Announced;
 
 /// How long an answer waits for the store's clean-up; that goes on after it.
 const CLEAN_UP_WAIT: Duration = Duration::from_millis(1500);
@@ -94,7 +92,7 @@ impl Uploads {
     /// The bytes that a request may bring at most.
     #[must_use]
     pub fn most_bytes(&self, announced: &Announced) -> u64 {
-        announced.length.unwrap_or_else(|| largest_form(&self.limits))
+        announced.most_bytes(|file_type| self.limits.largest(file_type))
     }
 
     /// Takes one request, in its visitor's place; it goes on whether the answer is awaited or not.
@@ -167,7 +165,9 @@ impl Uploads {
                 upload.declare(file_type, size, self.limits.part_size.as_u64());
             }
         }
-        let refused = client_id_failure.map_or(Ok(()), Err).and_then(|()| announced.check(&self.limits));
+        let refused = client_id_failure
+            .map_or(Ok(()), Err)
+            .and_then(|()| announced.check(|file_type| self.limits.largest(file_type)));
         let ended = match refused.and_then(|()| form.map_err(|failure| (None, failure))) {
             Ok(mut form) => {
                 let route = self.route(admission);
@@ -270,7 +270,7 @@ impl Upload {
             };
             let Some(head) = next else { break };
             let file_type = head.file_type;
-            let limit = largest(&uploads.limits, file_type);
+            let limit = uploads.limits.largest(file_type);
             let index = self.begin(file_type, place);
             place += 1;
             self.receive(index, route, form, head, limit).await?;

@@ -17,8 +17,10 @@ struct Tally {
 }
 
 /// One call of cargo each, with the features of `serve` and of xtask itself: together cargo would build anew.
-const GROUPS: [&[&str]; 2] =
-    [&["--release", "--package=app", "--package=server"], &["--release", "--package=xtask"]];
+const GROUPS: [&[&str]; 2] = [
+    &["--release", "--package=app", "--package=ingress", "--package=server", "--package=embedded"],
+    &["--release", "--package=xtask"],
+];
 /// `app` as the browser runs it.
 const BROWSER: &[&str] = &["--package=frontend", "--target=wasm32-unknown-unknown", "--profile=wasm-release"];
 

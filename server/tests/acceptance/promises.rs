@@ -26,7 +26,8 @@ fn workspace() -> PathBuf {
 
 /// The names of every test of the server and of what it shares with the page.
 fn all_tests() -> BTreeSet<String> {
-    let folders = ["server/src", "server/tests", "app/src"].map(|folder| workspace().join(folder));
+    let crates = ["server/src", "server/tests", "app/src", "ingress/src", "embedded/src"];
+    let folders = crates.map(|folder| workspace().join(folder));
     let files = folders.iter().flat_map(|folder| sources(folder));
     files.flat_map(|file| test_names(&std::fs::read_to_string(file).unwrap())).collect()
 }

@@ -1,26 +1,25 @@
 //! What the head of a request announces: read once, so that an upload does not keep the head itself.
 
-use app::wire::{CLIENT_ID_HEADER, FileType};
 use http::{HeaderMap, HeaderValue, header};
+use wire::{CLIENT_ID_HEADER, FileType};
 
-use crate::config::{Limits, MAX_PARTS};
 use crate::error::Failure;
 use crate::ids::ClientId;
 
 /// Headers, boundaries and text fields of a form, above its files, in bytes.
 const FORM_OVERHEAD: u64 = 1024 * 1024;
 /// Largest object that any S3 takes, in bytes: 10,000 parts of 5 GiB.
-const LARGEST_OBJECT: u64 = MAX_PARTS * (5 << 30);
+const LARGEST_OBJECT: u64 = 10_000 * (5 << 30);
 
 /// The head of an upload request.
 pub struct Announced {
     /// The watcher that it names.
-    pub(super) client: Result<Option<ClientId>, Failure>,
-    pub(super) content_type: Option<String>,
+    pub client: Result<Option<ClientId>, Failure>,
+    pub content_type: Option<String>,
     /// Size headers, in the order of [`FileType::ALL`].
-    pub(super) sizes: [Result<Option<u64>, Failure>; 2],
+    pub sizes: [Result<Option<u64>, Failure>; 2],
     is_encoded: bool,
-    pub(super) length: Option<u64>,
+    length: Option<u64>,
 }
 
 impl Announced {
@@ -42,21 +41,30 @@ impl Announced {
         self.client.as_ref().ok()?.as_ref()
     }
 
+    /// The bytes that it may bring at most, when files may be as large as `largest` says.
+    #[must_use]
+    pub fn most_bytes(&self, largest: impl Fn(FileType) -> u64) -> u64 {
+        self.length.unwrap_or_else(|| largest_form(largest))
+    }
+
     /// Files that it announces, one at least.
     #[must_use]
     pub fn files(&self) -> u32 {
         self.sizes.iter().filter(|size| matches!(size, Ok(Some(_)))).count().max(1) as u32
     }
 
-    /// What can be refused before the body is asked for.
-    pub(super) fn check(&self, limits: &Limits) -> Result<(), (Option<FileType>, Failure)> {
+    /// What can be refused before the body is asked for, when files may be as large as `largest` says, in bytes.
+    ///
+    /// # Errors
+    /// The failure, and of which file it is, if of one.
+    pub fn check(&self, largest: impl Fn(FileType) -> u64) -> Result<(), (Option<FileType>, Failure)> {
         for (file_type, size) in FileType::ALL.into_iter().zip(self.sizes) {
             match size {
                 Err(failure) => return Err((None, failure)),
                 Ok(Some(size)) if size > LARGEST_OBJECT => {
                     return Err((Some(file_type), Failure::SizeExceeded));
                 }
-                Ok(Some(size)) if size > largest(limits, file_type) => {
+                Ok(Some(size)) if size > largest(file_type) => {
                     return Err((Some(file_type), Failure::TooLarge));
                 }
                 Ok(_) => {}
@@ -65,7 +73,7 @@ impl Announced {
         if self.is_encoded {
             return Err((None, Failure::NotMultipart));
         }
-        if self.length.is_some_and(|length| length > largest_form(limits)) {
+        if self.length.is_some_and(|length| length > largest_form(largest)) {
             return Err((None, Failure::SizeExceeded));
         }
         Ok(())
@@ -73,17 +81,8 @@ impl Announced {
 }
 
 /// The largest form, in bytes.
-pub(super) fn largest_form(limits: &Limits) -> u64 {
-    let files: u64 = FileType::ALL.map(|file_type| largest(limits, file_type)).iter().sum();
-    files.saturating_add(FORM_OVERHEAD)
-}
-
-/// The largest file of that type, in bytes.
-pub(super) fn largest(limits: &Limits, file_type: FileType) -> u64 {
-    match file_type {
-        FileType::DocsFile => limits.max_document_size.as_u64(),
-        FileType::MsaImgs => limits.max_image_size.as_u64(),
-    }
+fn largest_form(largest: impl Fn(FileType) -> u64) -> u64 {
+    FileType::ALL.into_iter().map(largest).fold(FORM_OVERHEAD, u64::saturating_add)
 }
 
 /// More than one are a list (RFC 9110, 5.3), and a list is no form's type.

@@ -1,9 +1,9 @@
 //! What can go wrong with an upload: one enum by meaning, one table to status, code and sentence.
 
-use app::wire::{FileOutcome, FileType, Problem};
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use wire::{FileOutcome, FileType, Problem};
 
 /// Why a file, or the whole request, failed. The first failure of an upload is the one that is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

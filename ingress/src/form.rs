@@ -11,8 +11,8 @@ mod scanner;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use app::wire::FileType;
 use bytes::Bytes;
+use wire::FileType;
 
 use crate::error::Failure;
 use crate::kind;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-#[path = "../../../tests/support/image.rs"]
+#[path = "../../../../server/tests/support/image.rs"]
 mod image;
 
 use image::{Size, Tiff};

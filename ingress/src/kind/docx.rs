@@ -46,12 +46,16 @@ impl Archive {
         Self { tail: Vec::new(), dropped: 0 }
     }
 
-    pub(super) fn push(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(TAIL_BYTES) {
-            self.tail.extend_from_slice(chunk);
-            if self.tail.len() > 2 * TAIL_BYTES {
+    pub(super) fn push(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            // At places of the file, whatever its pieces: or they would decide what is found.
+            let to_look = TAIL_BYTES - (self.dropped as usize + self.tail.len()) % TAIL_BYTES;
+            let (next, rest) = bytes.split_at(bytes.len().min(to_look));
+            self.tail.extend_from_slice(next);
+            if next.len() == to_look && self.tail.len() > TAIL_BYTES {
                 self.shorten();
             }
+            bytes = rest;
         }
     }
 
@@ -67,7 +71,6 @@ impl Archive {
     }
 
     /// Bytes in memory.
-    #[cfg(test)]
     pub(super) const fn held(&self) -> usize {
         self.tail.len()
     }
@@ -132,7 +135,7 @@ pub(super) fn begins_like_word(head: &[u8]) -> bool {
 fn open_directory(tail: &[u8]) -> Option<usize> {
     let mut from = 0;
     for _ in 0..MAX_TRIES {
-        let start = from + tail[from..].windows(ENTRY.len()).position(|four| four == ENTRY)?;
+        let start = from + memchr::memmem::find(&tail[from..], ENTRY)?;
         from = match follow(tail, start) {
             Run::Open => return Some(start),
             Run::Ended(end) => end,

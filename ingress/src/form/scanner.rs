@@ -9,6 +9,8 @@ use crate::error::Failure;
 
 /// One part's header, in bytes (busboy's limit).
 const MAX_HEAD: usize = 16 * 1024;
+/// A header is copied in steps, from so many bytes on: a form may have many of them in one chunk.
+const HEAD_STEP: usize = 32;
 /// What may come before the first delimiter, in bytes.
 const MAX_PREAMBLE: usize = 64 * 1024;
 /// Bytes behind the boundary that tell what the delimiter means.
@@ -46,6 +48,8 @@ pub struct Scanner {
     carry: Vec<u8>,
     head: Vec<u8>,
     passed: usize,
+    #[cfg(test)]
+    examined: std::cell::Cell<usize>,
 }
 
 enum Scan {
@@ -76,6 +80,8 @@ impl Scanner {
             carry: b"\r\n".to_vec(),
             head: Vec::new(),
             passed: 0,
+            #[cfg(test)]
+            examined: std::cell::Cell::default(),
         }
     }
 
@@ -134,7 +140,7 @@ impl Scanner {
             return self.scan_carry();
         }
         let mut from = 0;
-        while let Some(found) = self.finder.find(&self.chunk[from..]) {
+        while let Some(found) = self.find(from) {
             let at = from + found;
             match self.compare(&self.chunk[at..]) {
                 Match::Whole { is_last } if at == 0 => {
@@ -147,9 +153,18 @@ impl Scanner {
             }
         }
         let tail = self.chunk.len().saturating_sub(self.delimiter.len()).max(from);
+        self.examine(self.chunk.len() - tail);
         let may_begin = |at: &usize| self.compare(&self.chunk[*at..]) != Match::No;
         let begins = memchr::memchr_iter(b'\r', &self.chunk[tail..]).map(|at| tail + at).find(may_begin);
         self.carry_from(begins.unwrap_or(self.chunk.len()))
+    }
+
+    /// How far behind `from` the chunk has the delimiter's text.
+    fn find(&self, from: usize) -> Option<usize> {
+        let rest = &self.chunk[from..];
+        let found = self.finder.find(rest);
+        self.examine(found.map_or(rest.len(), |at| at + self.delimiter.len()));
+        found
     }
 
     /// Passes on what lies before `at`, and keeps the rest for the next chunk.
@@ -162,25 +177,30 @@ impl Scanner {
 
     /// Decides about the carry with the first bytes of the chunk.
     fn scan_carry(&mut self) -> Scan {
-        let wanted = (self.delimiter.len() + SUFFIX).saturating_sub(self.carry.len());
-        let taken = self.chunk.split_to(wanted.min(self.chunk.len()));
-        self.carry.extend_from_slice(&taken);
-        match self.compare(&self.carry) {
+        let before = self.carry.len();
+        let wanted = (self.delimiter.len() + SUFFIX).saturating_sub(before).min(self.chunk.len());
+        self.carry.extend_from_slice(&self.chunk[..wanted]);
+        let found = self.compare(&self.carry);
+        if found == Match::No {
+            // Only about the carry: what begins in the chunk is found there, and passed on uncopied.
+            let may_begin = |at: &usize| self.compare(&self.carry[*at..]) != Match::No;
+            let begins = (1..before).find(may_begin).unwrap_or(before);
+            self.carry.truncate(before);
+            return Scan::Bytes(self.carry.drain(..begins).collect());
+        }
+        drop(self.chunk.split_to(wanted));
+        match found {
             Match::Whole { is_last } => {
                 self.carry.clear();
                 Scan::Delimiter { is_last }
             }
-            Match::SoFar => Scan::More,
-            Match::No => {
-                let may_begin = |at: &usize| self.compare(&self.carry[*at..]) != Match::No;
-                let begins = (1..self.carry.len()).find(may_begin).unwrap_or(self.carry.len());
-                Scan::Bytes(self.carry.drain(..begins).collect())
-            }
+            _ => Scan::More,
         }
     }
 
     /// Whether `bytes` begin with a delimiter.
     fn compare(&self, bytes: &[u8]) -> Match {
+        self.examine(bytes.len().min(self.delimiter.len() + SUFFIX));
         let (boundary, suffix) = bytes.split_at(bytes.len().min(self.delimiter.len()));
         if !self.delimiter.starts_with(boundary) {
             return Match::No;
@@ -193,6 +213,15 @@ impl Scanner {
         }
     }
 
+    /// So many bytes are looked at, which tests count.
+    #[cfg_attr(not(test), expect(clippy::unused_self, reason = "only tests count"))]
+    fn examine(&self, bytes: usize) {
+        #[cfg(test)]
+        self.examined.set(self.examined.get() + bytes);
+        #[cfg(not(test))]
+        let _ = bytes;
+    }
+
     fn pass_delimiter(&mut self, is_last: bool) {
         self.place = if is_last { Place::End } else { Place::Head };
         // The end of the delimiter's line: a header without lines is over with the next one.
@@ -201,12 +230,13 @@ impl Scanner {
     }
 
     fn read_head(&mut self) -> Result<Option<Found>, Failure> {
-        let before = self.head.len();
-        let most = (MAX_HEAD + 4 - before).min(self.chunk.len());
-        self.head.extend_from_slice(&self.chunk[..most]);
-        let from = before.saturating_sub(3);
-        match memchr::memmem::find(&self.head[from..], b"\r\n\r\n") {
-            Some(at) => {
+        while !self.chunk.is_empty() {
+            let before = self.head.len();
+            let step = before.max(HEAD_STEP).min(MAX_HEAD + 4 - before).min(self.chunk.len());
+            self.head.extend_from_slice(&self.chunk[..step]);
+            let from = before.saturating_sub(3);
+            self.examine(self.head.len() - from);
+            if let Some(at) = memchr::memmem::find(&self.head[from..], b"\r\n\r\n") {
                 let end = from + at + 4;
                 self.chunk.advance(end - before);
                 self.head.truncate(end);
@@ -214,14 +244,15 @@ impl Scanner {
                 let lines = self.head.split_off(2);
                 // Of a file there may be much to come: its scanner does not keep room for another header.
                 self.head = Vec::new();
-                Ok(Some(Found::Head(lines)))
+                return Ok(Some(Found::Head(lines)));
             }
-            None if self.head.len() >= MAX_HEAD + 4 => Err(Failure::BadPartHeader),
-            None => {
-                self.chunk = Bytes::new();
-                Ok(None)
+            if self.head.len() >= MAX_HEAD + 4 {
+                return Err(Failure::BadPartHeader);
             }
+            self.chunk.advance(step);
         }
+        self.chunk = Bytes::new();
+        Ok(None)
     }
 }
 
@@ -308,6 +339,59 @@ mod tests {
             scanner.feed(Bytes::from_static(body));
             while scanner.next().unwrap().is_some() {}
             assert_eq!(scanner.cut_short(), failure, "{body:?}");
+        }
+    }
+
+    /// Bytes looked at in a form of one part with `content`, and the most that was held, as it comes in such pieces.
+    fn effort(boundary: &str, content: &[u8], piece: usize) -> (usize, usize) {
+        let body = [format!("--{boundary}\r\n\r\n").as_bytes(), content].concat();
+        let (mut scanner, mut held) = (Scanner::new(boundary), 0);
+        for piece in body.chunks(piece) {
+            scanner.feed(Bytes::copy_from_slice(piece));
+            // What is wrong here ends the form: nothing is looked at after that.
+            while let Ok(Some(found)) = scanner.next() {
+                held = held.max(scanner.carry.capacity() + scanner.head.capacity());
+                if found == Found::FormEnd {
+                    break;
+                }
+            }
+        }
+        (scanner.examined.get(), held)
+    }
+
+    /// The beginnings of a delimiter, all its near misses, and true ones, each over and over.
+    fn hostile_contents(boundary: &str) -> Vec<Vec<u8>> {
+        let delimiter = format!("\r\n--{boundary}");
+        let mut units: Vec<String> = (1..=delimiter.len()).map(|end| delimiter[..end].to_owned()).collect();
+        let behind = ["x", "-", "-x", "\r", "\r\r", "\r\n", "\r\n\r\n", "\r\na: b\r\n\r\n", "\r\na: b"];
+        units.extend(behind.iter().map(|behind| format!("{delimiter}{behind}")));
+        units.iter().map(|unit| unit.as_bytes().repeat(40_000 / unit.len())).collect()
+    }
+
+    #[test]
+    fn a04_a05_a_hostile_form_costs_time_in_proportion_to_its_length_and_no_memory() {
+        for boundary in ["B", "--", &"-".repeat(70), &"ab".repeat(35)] {
+            // Where each piece ends, a place may be compared with the delimiter: once for each byte, if they are small.
+            let once = boundary.len() + 8;
+            for content in hostile_contents(boundary) {
+                for (piece, most) in [
+                    (1, 2 * once),
+                    (2, 2 * once),
+                    (once - 1, 2 * once),
+                    (once, 2 * once),
+                    (4096, 8),
+                    (50_000, 8),
+                ] {
+                    let (examined, held) = effort(boundary, &content, piece);
+                    assert!(
+                        examined <= most * (content.len() + 100),
+                        "{examined} for {} bytes in pieces of {piece}, {:?} ...",
+                        content.len(),
+                        String::from_utf8_lossy(&content[..100])
+                    );
+                    assert!(held <= 4 * MAX_HEAD, "{held} bytes held");
+                }
+            }
         }
     }
 

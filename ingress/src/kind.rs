@@ -9,10 +9,10 @@ mod pixels;
 
 use std::fmt;
 
-use app::wire::FileType;
 use file_format::FileFormat;
 use rand::TryRngCore;
 use rand::rngs::OsRng;
+use wire::FileType;
 
 use docx::{Archive, NotWord};
 pub use names::{content_disposition, file_name_from_header};
@@ -214,6 +214,16 @@ impl Inspector {
             Verdict::Type(media) | Verdict::Image(media, _) => Ok(*media),
             Verdict::Refused(mismatch) => Err(*mismatch),
             Verdict::Open { .. } => Err(Mismatch::TypeMismatch),
+        }
+    }
+
+    /// Bytes in memory.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        match &self.verdict {
+            Verdict::Open { head, .. } => head.len(),
+            Verdict::Word(archive) => archive.held(),
+            Verdict::Type(_) | Verdict::Image(..) | Verdict::Refused(_) => 0,
         }
     }
 

@@ -62,10 +62,10 @@ pub fn content_disposition(file_name: Option<&str>) -> String {
 /// The name as people may see it, at most [`MAX_NAME_BYTES`] long.
 pub(super) fn shown(file_name: &str) -> String {
     let visible: String = file_name.chars().filter(|character| !deceives(*character)).collect();
-    let name = visible.trim_matches(|character: char| character.is_whitespace());
-    match name {
-        "" | "." | ".." => String::new(),
-        _ => shortened(name),
+    let name = shortened(visible.trim());
+    match name.as_str() {
+        "." | ".." => String::new(),
+        _ => name,
     }
 }
 
@@ -92,7 +92,8 @@ fn shortened(name: &str) -> String {
     let extension = name.rfind('.').map_or("", |dot| &name[dot..]);
     let extension = if extension.len() <= MAX_EXTENSION_BYTES { extension } else { "" };
     let stem = &name[..name.floor_char_boundary(MAX_NAME_BYTES - extension.len())];
-    format!("{stem}{extension}")
+    // The cut may lie behind a space, and some systems do not take a name that ends in one.
+    format!("{}{extension}", stem.trim_end())
 }
 
 /// What stands for a character in a quoted string that old clients read: `%` would be decoded by some.
@@ -156,5 +157,7 @@ mod tests {
         let header = content_disposition(Some(&name));
         assert!(header.len() < 1200 && header.is_ascii());
         assert_eq!(shown(&"z".repeat(255)), "z".repeat(255));
+        assert_eq!(shown(&format!("a{}b", " ".repeat(300))), "a");
+        assert_eq!(shown(&format!(".{}b", " ".repeat(300))), "");
     }
 }

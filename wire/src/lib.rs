@@ -178,12 +178,14 @@ impl PartState {
 /// Most parts whose states a message spells out.
 pub const MAX_PART_STATES: u32 = 40;
 
-/// The one message a client may send over the socket.
+/// The one message a client may send over the socket: `{"cancel":"<upload_id>"}`, and nothing besides.
+///
+/// An enum, since of a struct serde would also take the members without their names: `["<upload_id>"]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct ClientMessage {
+#[serde(rename_all = "lowercase")]
+pub enum ClientMessage {
     /// Id of the upload to end.
-    pub cancel: String,
+    Cancel(String),
 }
 
 /// Answer of `GET /uploads/{upload_id}`.

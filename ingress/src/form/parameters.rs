@@ -1,6 +1,8 @@
 //! A header's value and its parameters, as Content-Type and Content-Disposition have them: `value; a=b; c="d"`.
 
 const SPACE: [char; 2] = [' ', '\t'];
+/// Parameters of one header; a form's have three. Each is compared with all others.
+const MAX_PARAMETERS: usize = 32;
 
 /// A value, and its parameters in order.
 #[derive(Debug, PartialEq, Eq)]
@@ -10,7 +12,7 @@ pub struct Parameters<'a> {
 }
 
 impl<'a> Parameters<'a> {
-    /// Reads a header (RFC 9110, 5.6.6); `None` if it is not well formed or has a parameter twice, of which two
+    /// Reads a header (RFC 9110, 5.6.6); `None` if it is not well formed, has too many, or one twice, of which two
     /// readers may choose different ones (RFC 6266, 4.1).
     ///
     /// In quotes only a quote is unescaped, since a path of Windows is not escaped.
@@ -28,7 +30,7 @@ impl<'a> Parameters<'a> {
                 Some(quoted) => unquote(quoted)?,
                 None => bare(after)?,
             };
-            if all.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+            if all.len() == MAX_PARAMETERS || all.iter().any(|(other, _)| other.eq_ignore_ascii_case(name)) {
                 return None;
             }
             all.push((name, value));
@@ -118,6 +120,13 @@ mod tests {
             let read = Parameters::parse(&header);
             assert_eq!(read.as_ref().and_then(|read| read.get("b")), text, "{header}");
         }
+    }
+
+    #[test]
+    fn parameters_have_an_end() {
+        let header = |count: usize| (0..count).map(|n| format!("; p{n}=v")).collect::<String>();
+        assert!(Parameters::parse(&header(MAX_PARAMETERS)).is_some());
+        assert!(Parameters::parse(&header(MAX_PARAMETERS + 1)).is_none());
     }
 
     #[test]
