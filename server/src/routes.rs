@@ -171,7 +171,7 @@ async fn events(
             let watcher = server.hub.watch(&client, Greeting::Newest);
             socket::events(watcher, server.socket_context(&visitor, place))
         }
-        Err(too_much) => refuse(too_much),
+        Err(too_much) => refuse(&visitor, too_much),
     })
 }
 
@@ -187,12 +187,13 @@ async fn upload(
     drop(headers);
     let admitted = visitor.and_then(|visitor| {
         announced.client().map_or(Ok(()), |client| visitor.may_act(client))?;
-        Ok(server.quotas.upload(&visitor, announced.files(), server.uploads.most_bytes(&announced)))
+        let bytes = server.uploads.most_bytes(&announced);
+        let place = server.quotas.upload(&visitor, announced.files(), bytes);
+        Ok(place.map_err(|too_much| refuse(&visitor, too_much)))
     });
-    let place = match admitted {
-        Ok(Ok(place)) => place,
-        Ok(Err(too_much)) => return closing(refuse(too_much)),
-        Err(failure) => return closing(failure.into_response()),
+    let place = match admitted.map_err(Failure::into_response).flatten() {
+        Ok(place) => place,
+        Err(refusal) => return closing(refusal),
     };
     let body = Box::pin(body.into_data_stream().map_err(Into::into));
     let mut answer = server.uploads.take(announced, place, body).await;
@@ -213,7 +214,8 @@ fn closing(mut response: Response) -> Response {
     response
 }
 
-fn refuse(TooMuch { retry_after }: TooMuch) -> Response {
+fn refuse(visitor: &Visitor, TooMuch { retry_after }: TooMuch) -> Response {
+    tracing::info!(client.address = %visitor.arrival.address, retry_after.s = retry_after.as_secs(), "a visitor had too much");
     let mut response = Failure::RateLimited.into_response();
     // Whole seconds, and not too early.
     response.headers_mut().insert(header::RETRY_AFTER, (retry_after.as_secs() + 1).into());
@@ -282,7 +284,7 @@ impl Server {
                 let context = self.socket_context(visitor, place);
                 socket::upgrade(upgrade.upgrade, self.hub.watch(&client, greeting), context)
             }
-            Err(too_much) => refuse(too_much),
+            Err(too_much) => refuse(visitor, too_much),
         })
     }
 

@@ -42,10 +42,11 @@ impl Visitor {
     /// `client_id_foreign` for an id of another session's page.
     pub fn may_listen(&self, client: &ClientId) -> Result<(), Failure> {
         let owns = |session: &Session| self.sessions.owns(session, client);
-        match client.is_of_a_page() && !self.session.as_ref().is_some_and(owns) {
-            true => Err(Failure::ClientIdForeign),
-            false => Ok(()),
+        if client.is_of_a_page() && !self.session.as_ref().is_some_and(owns) {
+            tracing::info!(client.address = %self.arrival.address, "an id of another session was refused");
+            return Err(Failure::ClientIdForeign);
         }
+        Ok(())
     }
 
     /// The same for what changes something, or opens a socket: there a browser always names the page's origin.

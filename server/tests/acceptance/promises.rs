@@ -59,6 +59,29 @@ fn every_promise_names_its_test() {
     assert!(promises(&text).count() >= 30, "they are all read");
 }
 
+/// SECURITY.md has every line of the catalogue's checklist, with a test that there is, or with its reason.
+#[test]
+fn every_line_of_the_checklist_has_its_test_or_its_reason() {
+    let text = std::fs::read_to_string(workspace().join("SECURITY.md")).unwrap();
+    let tests = all_tests();
+    let lines: Vec<Vec<&str>> = text.lines().filter(|line| line.starts_with("| S")).map(cells).collect();
+    let numbers: Vec<&str> = lines.iter().map(|line| line[0]).collect();
+    assert_eq!(numbers, (1..=43).map(|n| format!("S{n}")).collect::<Vec<_>>());
+    for line in lines {
+        let proof = line[2];
+        assert!(!proof.is_empty(), "{}: neither test nor reason", line[0]);
+        // A name in the proof that looks like a test's is one.
+        let names = proof.split('`').skip(1).step_by(2).filter(|name| name.matches('_').count() >= 2);
+        let missing: Vec<&str> = names.filter(|name| !tests.contains(*name)).collect();
+        assert_eq!(missing, Vec::<&str>::new(), "{}", line[0]);
+    }
+}
+
+/// The cells of a table's line.
+fn cells(line: &str) -> Vec<&str> {
+    line.trim_matches('|').split('|').map(str::trim).collect()
+}
+
 fn promises(text: &str) -> impl Iterator<Item = &str> {
     text.lines().filter_map(|line| line.strip_prefix("- "))
 }

@@ -1,5 +1,6 @@
 //! What goes out: the headers of every answer, links to what was stored, and nothing that is for tests only.
 
+use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use crate::support::fixture::{Fixture, outcome_of};
 use crate::support::page::{Page, header};
 use crate::support::sample::{self, KIB, MIB};
 use crate::support::socket::upgrade;
+use crate::support::store::Op;
 
 const NOTHING: &str = "default-src 'none'; ";
 
@@ -114,6 +116,32 @@ async fn s28_the_nonce_is_fresh() {
     }
     nonces.dedup();
     assert_eq!(nonces.len(), 3);
+    fixture.finish().await;
+}
+
+/// Of the store no more is asked than SECURITY.md says; that nothing else ever is, each fixture asserts.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s26_the_least_rights() {
+    let fixture = Fixture::setup().config(|config| config.clocks.sweep = Duration::from_millis(50)).start().await;
+    assert_eq!(get(fixture.server, "/readyz").await.status, 200);
+    let (document, image) = (sample::pdf(6 * MIB), sample::jpeg(300 * KIB));
+    let answer = Form::both(&document, &image).post(fixture.server).await.stored();
+    fixture.take_stored(&answer.files[0], &document).await;
+    fixture.take_stored(&answer.files[1], &image).await;
+    // One that is aborted, and one that has to be removed.
+    let short = Form::document(&document).without_sizes().size(DocsFile, document.len() + 1);
+    short.post(fixture.server).await.problem(400, "size_mismatch");
+    fixture.store.on(Op::Head).edits(|mut answer| {
+        answer.headers_mut().insert("content-length", http::HeaderValue::from_static("1"));
+        answer
+    });
+    Form::image(&image).post(fixture.server).await.problem(502, "integrity");
+    fixture.store.forget_rules();
+    fixture.store.called(Op::ListUploads, 2).await;
+    let asked: HashSet<Op> = fixture.store.calls().into_iter().map(|call| call.op).collect();
+    for op in [Op::Put, Op::Create, Op::UploadPart, Op::Complete, Op::Abort, Op::Head, Op::Delete, Op::ListParts] {
+        assert!(asked.contains(&op), "{op:?}");
+    }
     fixture.finish().await;
 }
 

@@ -19,7 +19,7 @@ use super::client::{Form, get, metric};
 use super::log;
 use super::proxy::Proxy;
 use super::sample;
-use super::store::{ACCESS_KEY, BUCKET, SECRET_KEY, ScriptedStore};
+use super::store::{ACCESS_KEY, BUCKET, Op, SECRET_KEY, ScriptedStore};
 
 /// What the gauges say when nobody is there but the one who asks.
 const BASELINE: [(&str, f64); 6] = [
@@ -121,6 +121,21 @@ impl Setup {
     }
 }
 
+/// What the server may ask of a store: SECURITY.md names the rights for it. Get is for links.
+const RIGHTS: [Op; 11] = [
+    Op::Put,
+    Op::Create,
+    Op::UploadPart,
+    Op::Complete,
+    Op::Abort,
+    Op::Head,
+    Op::Get,
+    Op::Delete,
+    Op::ListParts,
+    Op::ListUploads,
+    Op::HeadBucket,
+];
+
 impl Fixture {
     /// A server with the defaults, but quick to try again.
     pub async fn start() -> Self {
@@ -221,6 +236,8 @@ impl Fixture {
         let extra = || async { files_below(&stored).difference(&self.fresh).cloned().collect::<Vec<_>>() };
         let left = settle(Vec::is_empty, extra).await;
         assert!(left.is_empty(), "files that belong to no object: {left:?}");
+        let beyond: Vec<_> = self.store.calls().into_iter().filter(|call| !RIGHTS.contains(&call.op)).collect();
+        assert!(beyond.is_empty(), "calls that no right is documented for: {beyond:?}");
         self.shutdown.cancel();
         let ended = tokio::time::timeout(PATIENCE, &mut self.serving).await;
         ended.expect("the server stops").expect("without a panic").expect("without an error");
