@@ -173,6 +173,7 @@ pub fn advice(code: &str, outcome: Option<Outcome>, reference: &str) -> String {
         | "storage_timeout" => "Try again in a minute.",
         "type_mismatch" | "wrong_field_type" | "macros" | "empty_file" | "too_large" | "size_exceeded"
         | "too_many_pixels" => "Choose another file.",
+        "client_id_foreign" => "Reload the page and choose the files again.",
         CONNECTION_LOST | CLIENT_GONE => "Check your connection and try again.",
         _ => "Try again.",
     };

@@ -110,7 +110,7 @@ impl Failure {
                 403,
                 "client_id_foreign",
                 false,
-                "This page has been open for too long, or belongs to somebody else. Reload it and choose the files again.",
+                "This page has been open for too long.",
             ),
             Self::RateLimited => (429, "rate_limited", true, "That was too much at once. Try again later."),
             Self::UnknownField => {
