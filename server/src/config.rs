@@ -9,6 +9,8 @@ use bytesize::ByteSize;
 use clap::{Args, Parser, ValueEnum};
 use ipnet::IpNet;
 
+use crate::origins::is_origin;
+
 /// S3's smallest size of a part that is not the last, and where multipart uploads begin.
 pub const MIN_PART_SIZE: u64 = 5 * 1024 * 1024;
 /// S3 signs a link for no longer.
@@ -289,16 +291,6 @@ impl Config {
         }
         Ok(())
     }
-}
-
-/// Whether a browser would write an origin so: compared to the letter, no other would ever fit.
-fn is_origin(text: &str) -> bool {
-    let uri = text.parse::<http::Uri>().ok();
-    uri.and_then(|uri| {
-        let origin = format!("{}://{}", uri.scheme_str()?, uri.authority()?);
-        Some(origin == text && text == text.to_ascii_lowercase() && !text.contains('@'))
-    })
-    .unwrap_or(false)
 }
 
 /// Reads a network, or one address.

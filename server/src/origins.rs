@@ -43,8 +43,10 @@ impl Origins {
                 Ok(true)
             }
             (Some(origin), _) => {
+                // Whatever else is written there is no origin, and nothing for a log.
+                let named = origin.to_str().ok().filter(|origin| is_origin(origin)).unwrap_or("none");
                 tracing::info!(
-                    origin.named = origin.to_str().unwrap_or_default(),
+                    origin.named = named,
                     origin.own = arrival.origin(),
                     "a page of another origin was refused; if it is ours, behind a proxy: see --trusted-proxy"
                 );
@@ -58,6 +60,17 @@ impl Origins {
         let origin = headers.get(header::ORIGIN)?;
         self.0.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
     }
+}
+
+/// Whether a browser would write an origin so: compared to the letter, no other would ever fit.
+#[must_use]
+pub fn is_origin(text: &str) -> bool {
+    let uri = text.parse::<http::Uri>().ok();
+    uri.and_then(|uri| {
+        let origin = format!("{}://{}", uri.scheme_str()?, uri.authority()?);
+        Some(origin == text && text == text.to_ascii_lowercase() && !text.contains('@'))
+    })
+    .unwrap_or(false)
 }
 
 /// Answers an allowed origin's preflight, and lets it read the other answers.
