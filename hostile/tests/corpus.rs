@@ -10,7 +10,7 @@ fn corpus() -> PathBuf {
 fn inputs(target: &str) -> Vec<PathBuf> {
     let folder = corpus().join(target);
     let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    files.map(|file| file.unwrap().path()).collect()
+    files.map(|file| file.expect("a folder that can be read").path()).collect()
 }
 
 #[test]
