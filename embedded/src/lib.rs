@@ -8,20 +8,20 @@
 //! `content` -> `blocks`. Versions, ACLs, tags and encryption are not there.
 
 mod answers;
-mod blocks;
+pub mod blocks;
 mod bucket;
 mod content;
 mod copies;
 mod digests;
 mod faults;
 mod intake;
-mod keys;
-mod listing;
+pub mod keys;
+pub mod listing;
 mod multipart;
 mod objects;
 mod operations;
-mod page;
-mod records;
+pub mod page;
+pub mod records;
 mod recovery;
 mod uploads;
 

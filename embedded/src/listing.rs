@@ -206,11 +206,13 @@ fn nonempty(text: String) -> Option<String> {
 }
 
 /// Keys hold any character, a token only harmless ones.
-fn to_token(last: &str) -> String {
+pub fn to_token(last: &str) -> String {
     hex(last.as_bytes())
 }
 
-fn from_token(token: &str) -> S3Result<String> {
+/// # Errors
+/// `InvalidArgument` for what [`to_token`] does not make.
+pub fn from_token(token: &str) -> S3Result<String> {
     let digit = |c: &u8| char::from(*c).to_digit(16).and_then(|d| u8::try_from(d).ok());
     let byte = |pair: &[u8; 2]| Some(digit(&pair[0])? << 4 | digit(&pair[1])?);
     let (pairs, odd) = token.as_bytes().as_chunks::<2>();

@@ -171,6 +171,47 @@ mod tests {
         }
     }
 
+    /// What only the server knows: its settings' names, the form of keys, and the values of whatever is secret in the
+    /// environment of the build, which a macro may have read.
+    fn secrets() -> Vec<String> {
+        let names =
+            ["BRIGADE_", "AWS_", "AKIA", "ASIA", "PRIVATE KEY", "store-secret-key", "store-access-key"];
+        let is_secret =
+            |name: &str| ["SECRET", "TOKEN", "PASSWORD", "_KEY"].iter().any(|part| name.contains(part));
+        // A short value would be found anywhere.
+        let values = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        let values =
+            values.filter(|(name, value)| is_secret(name) && value.len() >= 8).map(|(_, value)| value);
+        names.into_iter().map(str::to_owned).chain(values).collect()
+    }
+
+    #[test]
+    fn no_file_of_the_page_has_a_secret_in_it() {
+        let mut files = Vec::new();
+        for name in Site::iter() {
+            let mut data = bytes(Site::get(&name).unwrap().data).to_vec();
+            if name.ends_with(".br") {
+                let mut plain = Vec::new();
+                brotli_decompressor::BrotliDecompress(&mut data.as_slice(), &mut plain).unwrap();
+                data = plain;
+            }
+            files.push((name, data));
+        }
+        let is_required = std::env::var_os("BRIGADE_REQUIRE_SITE").is_some();
+        assert!(!is_required || files.iter().filter(|(name, _)| name.ends_with(".br")).count() >= 4);
+        // The files are read: this is in the script.
+        assert!(
+            !is_required || files.iter().any(|(_, data)| memchr::memmem::find(data, b"WebSocket").is_some())
+        );
+        for (name, data) in files {
+            for (at, secret) in secrets().iter().enumerate() {
+                // Not shown: it may be one.
+                assert!(memchr::memmem::find(&data, secret.as_bytes()).is_none(), "{name} has secret {at}");
+            }
+        }
+    }
+
     #[test]
     fn every_file_of_the_page_has_type_tag_and_encodings() {
         let SitePaths { css, js, wasm } = site_paths();

@@ -1,6 +1,7 @@
 //! The project's commands, above all `cargo xtask serve` and `cargo xtask test`: they set up, build and run.
 
 mod bench;
+mod fuzz;
 mod places;
 mod program;
 mod server;
@@ -20,6 +21,7 @@ cargo xtask serve [OPTIONS OF THE SERVER]   build page and server, serve on http
 cargo xtask test [FILTER]                   build both, run every test, browser included
 cargo xtask bench [SCENARIO...] [OPTIONS]   measure the server and its peers in turn, write server/benches/RESULTS.md
 cargo xtask torture [OPTIONS]               kill the server or soak it in faults while clients upload
+cargo xtask fuzz [OPTIONS] [TARGET]         run libFuzzer on what takes the words of clients apart
 cargo xtask site                            build the page alone, print its weight";
 
 fn main() -> ExitCode {
@@ -46,6 +48,7 @@ fn run(command: &str, rest: &[String]) -> Result<ExitCode, Failure> {
         "bench" => bench::run(&Places::find()?, rest),
         bench::PIPE => bench::pipe::run(rest).map(|()| ExitCode::SUCCESS),
         "torture" => torture::run(&Places::find()?, rest),
+        "fuzz" => fuzz::run(&Places::find()?, rest),
         "site" => site::build(&Places::find()?).map(|()| ExitCode::SUCCESS),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");

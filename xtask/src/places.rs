@@ -30,7 +30,11 @@ impl Places {
 
     /// Every call sets the same environment, or the next one would build again.
     pub fn cargo(&self) -> Command {
-        let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        self.with_environment(Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into())))
+    }
+
+    /// For what calls cargo in its turn.
+    pub fn with_environment(&self, mut cargo: Command) -> Command {
         cargo
             .current_dir(&self.workspace)
             .env("CARGO_TARGET_DIR", &self.target)

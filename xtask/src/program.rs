@@ -46,6 +46,16 @@ pub fn on_path(name: &str) -> Option<PathBuf> {
     std::env::split_paths(&path).map(|folder| folder.join(name)).find(|file| file.is_file())
 }
 
+/// Reads a duration such as `90s` or `5m`.
+pub fn seconds(text: &str) -> Option<u64> {
+    let (number, unit) = match text.split_at_checked(text.len().saturating_sub(1))? {
+        (number, "s") => (number, 1),
+        (number, "m") => (number, 60),
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(unit)
+}
+
 fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
     std::iter::once(program)

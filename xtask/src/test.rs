@@ -1,4 +1,4 @@
-//! Every test: formatting, lints (in CI), ours and the browser's, with one closing line for all of them.
+//! Every test: formatting, lints (in CI), what is depended on, ours and the browser's, with one closing line for all of them.
 
 use std::env;
 use std::io::{self, BufRead, BufReader};
@@ -18,7 +18,14 @@ struct Tally {
 
 /// One call of cargo each, with the features of `serve` and of xtask itself: together cargo would build anew.
 const GROUPS: [&[&str]; 2] = [
-    &["--release", "--package=app", "--package=ingress", "--package=server", "--package=embedded"],
+    &[
+        "--release",
+        "--package=app",
+        "--package=ingress",
+        "--package=server",
+        "--package=embedded",
+        "--package=hostile",
+    ],
     &["--release", "--package=xtask"],
 ];
 /// `app` as the browser runs it.
@@ -32,10 +39,12 @@ pub fn run(places: &Places, filter: &[String]) -> Result<ExitCode, Failure> {
     tools::component(places, "fmt", "rustfmt")?;
     tools::browser(places)?;
     tools::fault_injectors()?;
+    tools::deny(places)?;
     site::build(places)?;
     server::build(places)?;
     let mut failures = Vec::new();
     failures.extend(program::run(places.cargo().args(["fmt", "--all", "--check"])).err());
+    failures.extend(deny(places).err());
     // They want every dependency's metadata once more: two minutes and 300 MB that a working day can do without.
     if env::var_os("CI").is_some() {
         tools::component(places, "clippy", "clippy")?;
@@ -53,6 +62,16 @@ pub fn run(places: &Places, filter: &[String]) -> Result<ExitCode, Failure> {
     println!("{} passed, {} failed, {} ignored", tally.passed, tally.failed, tally.ignored);
     let good = failures.is_empty() && tally.failed == 0;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Licences, bans and sources of every dependency (deny.toml).
+fn deny(places: &Places) -> Result<(), Failure> {
+    let mut cargo = tools::with_installed(places, places.cargo());
+    program::run(
+        cargo
+            .args(["deny", "--log-level=error", "check", "--hide-inclusion-graph"])
+            .args(["licenses", "bans", "sources"]),
+    )
 }
 
 fn lint(places: &Places, group: &[&str]) -> Result<(), Failure> {

@@ -43,6 +43,50 @@ pub fn component(places: &Places, subcommand: &str, component: &str) -> Result<(
     program::run(Command::new("rustup").args(["component", "add", component]))
 }
 
+/// cargo-fuzz, and the nightly compiler that it calls.
+///
+/// # Errors
+/// One is missing and cannot be installed.
+pub fn fuzzer(places: &Places) -> Result<(), Failure> {
+    let nightly = ["run", "nightly", "rustc", "--version"];
+    if program::answer(Command::new("rustup").args(nightly)).is_none() {
+        println!("xtask: installing the nightly compiler, which the fuzzer needs (rustup)");
+        let install = ["toolchain", "install", "nightly", "--profile", "minimal"];
+        program::run(Command::new("rustup").args(install))?;
+    }
+    cargo_install(places, "fuzz", "a minute")
+}
+
+/// cargo-deny, which reads licences and sources of what we depend on.
+///
+/// # Errors
+/// It is missing and cannot be installed.
+pub fn deny(places: &Places) -> Result<(), Failure> {
+    cargo_install(places, "deny", "two to four minutes on two cores")
+}
+
+/// Installs cargo's `subcommand` into the target directory, unless it is there or the machine has it.
+fn cargo_install(places: &Places, subcommand: &str, takes: &str) -> Result<(), Failure> {
+    if program::answer(with_installed(places, places.cargo()).args([subcommand, "--version"])).is_some() {
+        return Ok(());
+    }
+    let folder = places.target.join("tools");
+    println!("xtask: installing cargo-{subcommand} into {} (cargo, {takes})", folder.display());
+    let mut cargo = places.cargo();
+    cargo.args(["install", "--locked", &format!("cargo-{subcommand}"), "--root"]).arg(&folder);
+    program::run(cargo.env("CARGO_TARGET_DIR", folder.join("build")))
+}
+
+/// Lets a cargo find what [`cargo_install`] has installed.
+pub fn with_installed(places: &Places, mut cargo: Command) -> Command {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = std::iter::once(places.target.join("tools/bin")).chain(env::split_paths(&path));
+    if let Ok(path) = env::join_paths(folders) {
+        cargo.env("PATH", path);
+    }
+    cargo
+}
+
 /// The folder of `wasm-opt` and `esbuild`; without npm nothing, and the page is only larger.
 pub fn shrinkers(places: &Places) -> Option<PathBuf> {
     let folder = places.target.join("tools");

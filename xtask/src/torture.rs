@@ -72,13 +72,7 @@ impl Options {
 }
 
 fn seconds(text: &str) -> Result<u64, String> {
-    let wrong = || format!("--soak needs a duration such as 90s or 5m, not {text}");
-    let (number, unit) = match text.split_at_checked(text.len().saturating_sub(1)) {
-        Some((number, "s")) => (number, 1),
-        Some((number, "m")) => (number, 60),
-        _ => return Err(wrong()),
-    };
-    number.parse::<u64>().map(|number| number * unit).map_err(|_| wrong())
+    program::seconds(text).ok_or_else(|| format!("--soak needs a duration such as 90s or 5m, not {text}"))
 }
 
 #[cfg(test)]

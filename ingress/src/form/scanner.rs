@@ -214,7 +214,6 @@ impl Scanner {
     }
 
     /// So many bytes are looked at, which tests count.
-    #[cfg_attr(not(test), expect(clippy::unused_self, reason = "only tests count"))]
     fn examine(&self, bytes: usize) {
         #[cfg(test)]
         self.examined.set(self.examined.get() + bytes);
