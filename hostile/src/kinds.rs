@@ -22,6 +22,8 @@ const LARGE_PIECES: [u32; 8] = [500, 4096, 10_000, 16 * 1024, 64 * 1024, 64 * 10
 const MOST: usize = 3 << 19;
 /// What an inspector may hold, in bytes: a directory, and what comes in between two looks at it.
 const MOST_HELD: usize = (1 << 20) + 2 * 64 * 1024;
+/// Few enough that a fuzzer finds both sides of the limit.
+const MAX_PIXELS: u64 = 1_000_000;
 
 /// A byte for field, name and SVG, two for the cuts, and the file: as it is, or written large (see [`large`]).
 ///
@@ -34,8 +36,8 @@ pub fn kinds(data: &[u8]) {
     let sizes = if is_large { &LARGE_PIECES } else { &PIECES };
     let Some((cuts, rest)) = Cuts::split(rest, sizes) else { return };
     let file = if is_large { large(rest) } else { rest.to_vec() };
-    let whole = verdict(Inspector::new(file_type, name, allow_svg), [&file]);
-    let cut = verdict(Inspector::new(file_type, name, allow_svg), cuts.of(&file));
+    let whole = verdict(Inspector::new(file_type, name, allow_svg, MAX_PIXELS), [&file]);
+    let cut = verdict(Inspector::new(file_type, name, allow_svg, MAX_PIXELS), cuts.of(&file));
     assert_eq!(whole, cut, "the cuts decide");
     if let Ok(media) = whole {
         assert_eq!(media.file_type(), file_type);

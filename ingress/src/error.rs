@@ -106,12 +106,9 @@ impl Failure {
             }
             Self::NotFound => (404, "not_found", false, "There is nothing at this address."),
             Self::OriginRefused => (403, "origin_refused", false, "This page may not use this server."),
-            Self::ClientIdForeign => (
-                403,
-                "client_id_foreign",
-                false,
-                "This page has been open for too long.",
-            ),
+            Self::ClientIdForeign => {
+                (403, "client_id_foreign", false, "This page has been open for too long.")
+            }
             Self::RateLimited => (429, "rate_limited", true, "That was too much at once. Try again later."),
             Self::UnknownField => {
                 (400, "unknown_field", false, "The form has a file field that is not known here.")

@@ -122,7 +122,8 @@ async fn s28_the_nonce_is_fresh() {
 /// Of the store no more is asked than SECURITY.md says; that nothing else ever is, each fixture asserts.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn s26_the_least_rights() {
-    let fixture = Fixture::setup().config(|config| config.clocks.sweep = Duration::from_millis(50)).start().await;
+    let fixture =
+        Fixture::setup().config(|config| config.clocks.sweep = Duration::from_millis(50)).start().await;
     assert_eq!(get(fixture.server, "/readyz").await.status, 200);
     let (document, image) = (sample::pdf(6 * MIB), sample::jpeg(300 * KIB));
     let answer = Form::both(&document, &image).post(fixture.server).await.stored();
@@ -139,7 +140,9 @@ async fn s26_the_least_rights() {
     fixture.store.forget_rules();
     fixture.store.called(Op::ListUploads, 2).await;
     let asked: HashSet<Op> = fixture.store.calls().into_iter().map(|call| call.op).collect();
-    for op in [Op::Put, Op::Create, Op::UploadPart, Op::Complete, Op::Abort, Op::Head, Op::Delete, Op::ListParts] {
+    for op in
+        [Op::Put, Op::Create, Op::UploadPart, Op::Complete, Op::Abort, Op::Head, Op::Delete, Op::ListParts]
+    {
         assert!(asked.contains(&op), "{op:?}");
     }
     fixture.finish().await;

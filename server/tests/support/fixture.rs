@@ -236,7 +236,8 @@ impl Fixture {
         let extra = || async { files_below(&stored).difference(&self.fresh).cloned().collect::<Vec<_>>() };
         let left = settle(Vec::is_empty, extra).await;
         assert!(left.is_empty(), "files that belong to no object: {left:?}");
-        let beyond: Vec<_> = self.store.calls().into_iter().filter(|call| !RIGHTS.contains(&call.op)).collect();
+        let beyond: Vec<_> =
+            self.store.calls().into_iter().filter(|call| !RIGHTS.contains(&call.op)).collect();
         assert!(beyond.is_empty(), "calls that no right is documented for: {beyond:?}");
         self.shutdown.cancel();
         let ended = tokio::time::timeout(PATIENCE, &mut self.serving).await;
