@@ -41,7 +41,6 @@ enum Who {
     Address(IpAddr),
 }
 
-#[derive(Default)]
 struct Used {
     at_once: [usize; 2],
     files: Option<Pace>,
@@ -55,6 +54,14 @@ enum Kind {
     Socket,
 }
 
+/// What somebody asks for.
+#[derive(Clone, Copy, Debug)]
+struct Demand {
+    kind: Kind,
+    files: u32,
+    kib: u32,
+}
+
 /// Too much; more may be welcome after this time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TooMuch {
@@ -65,7 +72,7 @@ pub struct TooMuch {
 pub struct Place {
     quotas: Quotas,
     kind: Kind,
-    who: [Option<Who>; 2],
+    who: Vec<Who>,
 }
 
 impl Quotas {
@@ -79,7 +86,8 @@ impl Quotas {
     /// # Errors
     /// The session or the address has too many of them, or had too much in the last hour.
     pub fn upload(&self, visitor: &Visitor, files: u32, bytes: u64) -> Result<Place, TooMuch> {
-        self.take(visitor, Kind::Upload, files, bytes)
+        let kib = u32::try_from(bytes.div_ceil(KIB)).unwrap_or(u32::MAX);
+        self.take(visitor, Demand { kind: Kind::Upload, files, kib })
     }
 
     /// One more socket.
@@ -87,49 +95,37 @@ impl Quotas {
     /// # Errors
     /// As [`Quotas::upload`].
     pub fn socket(&self, visitor: &Visitor) -> Result<Place, TooMuch> {
-        self.take(visitor, Kind::Socket, 0, 0)
+        self.take(visitor, Demand { kind: Kind::Socket, files: 0, kib: 0 })
     }
 
-    fn take(&self, visitor: &Visitor, kind: Kind, files: u32, bytes: u64) -> Result<Place, TooMuch> {
+    fn take(&self, visitor: &Visitor, demand: Demand) -> Result<Place, TooMuch> {
         let session = visitor.session.as_ref().map(|session| Who::Session(session.id().to_owned()));
-        let who = [session, Some(Who::Address(network(visitor.arrival.address)))];
-        let who = who.map(|who| who.filter(|who| self.is_limited(who)));
+        let address = Who::Address(network(visitor.arrival.address));
+        let who: Vec<Who> = session.into_iter().chain([address]).filter(|who| self.is_limited(who)).collect();
         let now = Instant::now();
         let mut state = self.lock();
         state.forget(now);
-        for who in who.iter().flatten() {
-            let used = state.used.get(who);
-            if self
-                .most_at_once(who, kind)
-                .is_some_and(|most| used.is_some_and(|used| used.at_once[kind as usize] >= most))
-            {
-                return Err(TooMuch { retry_after: SOON });
-            }
+        for who in &who {
+            let most = self.most_at_once(who, demand.kind);
+            let used = state.used.entry(who.clone()).or_insert_with(|| self.unused(who));
+            used.admits(demand, most, now)?;
         }
-        if let Some(session @ Who::Session(_)) = &who[0]
-            && kind == Kind::Upload
-        {
-            let used = state.used.entry(session.clone()).or_default();
-            let kib = u32::try_from(bytes.div_ceil(KIB)).unwrap_or(u32::MAX);
-            let quota = &self.0.quota;
-            let mut paces = [
-                (pace(&mut used.files, quota.files_per_hour.map(u64::from)), files),
-                (pace(&mut used.kib, quota.bytes_per_hour.map(|bytes| bytes.as_u64() / KIB)), kib),
-            ];
-            let welcome =
-                paces.iter().filter_map(|(pace, units)| pace.as_ref()?.welcomes_at(*units, now)).max();
-            if let Some(at) = welcome {
-                return Err(TooMuch { retry_after: at - now });
-            }
-            for (pace, units) in &mut paces {
-                pace.as_mut().map(|pace| pace.take(*units, now));
-            }
-        }
-        for who in who.iter().flatten() {
-            state.used.entry(who.clone()).or_default().at_once[kind as usize] += 1;
+        for who in &who {
+            state.used.entry(who.clone()).and_modify(|used| used.begin(demand, now));
         }
         drop(state);
-        Ok(Place { quotas: self.clone(), kind, who })
+        Ok(Place { quotas: self.clone(), kind: demand.kind, who })
+    }
+
+    fn unused(&self, who: &Who) -> Used {
+        let quota = &self.0.quota;
+        let is_session = matches!(who, Who::Session(_));
+        let hourly = |units: Option<u64>| units.filter(|_| is_session).map(pace);
+        Used {
+            at_once: [0; 2],
+            files: hourly(quota.files_per_hour.map(u64::from)),
+            kib: hourly(quota.bytes_per_hour.map(|bytes| bytes.as_u64() / KIB)),
+        }
     }
 
     fn most_at_once(&self, who: &Who, kind: Kind) -> Option<usize> {
@@ -142,6 +138,7 @@ impl Quotas {
         }
     }
 
+    /// Nobody is remembered for nothing.
     fn is_limited(&self, who: &Who) -> bool {
         [Kind::Upload, Kind::Socket].into_iter().any(|kind| self.most_at_once(who, kind).is_some())
     }
@@ -161,6 +158,26 @@ impl State {
 }
 
 impl Used {
+    fn admits(&self, demand: Demand, most: Option<usize>, now: Instant) -> Result<(), TooMuch> {
+        if most.is_some_and(|most| self.at_once[demand.kind as usize] >= most) {
+            return Err(TooMuch { retry_after: SOON });
+        }
+        let paces = [(&self.files, demand.files), (&self.kib, demand.kib)];
+        let welcome = paces.into_iter().filter_map(|(pace, units)| pace.as_ref()?.welcomes_at(units, now));
+        welcome.max().map_or(Ok(()), |at| Err(TooMuch { retry_after: at - now }))
+    }
+
+    fn begin(&mut self, demand: Demand, now: Instant) {
+        self.at_once[demand.kind as usize] += 1;
+        for (pace, units) in [(&mut self.files, demand.files), (&mut self.kib, demand.kib)] {
+            pace.as_mut().map(|pace| pace.take(units, now));
+        }
+    }
+
+    fn end(&mut self, kind: Kind) {
+        self.at_once[kind as usize] -= 1;
+    }
+
     fn is_idle(&self, now: Instant) -> bool {
         self.at_once == [0, 0] && [&self.files, &self.kib].into_iter().flatten().all(|pace| pace.is_full(now))
     }
@@ -170,9 +187,9 @@ impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.quotas.lock();
         let now = Instant::now();
-        for who in self.who.iter().flatten() {
+        for who in &self.who {
             if let Some(used) = state.used.get_mut(who) {
-                used.at_once[self.kind as usize] = used.at_once[self.kind as usize].saturating_sub(1);
+                used.end(self.kind);
                 if used.is_idle(now) {
                     state.used.remove(who);
                 }
@@ -181,10 +198,10 @@ impl Drop for Place {
     }
 }
 
-/// The pace of so many units an hour, all of which may come at once.
-fn pace(kept: &mut Option<Pace>, units: Option<u64>) -> Option<&mut Pace> {
-    let units = u32::try_from(units?).unwrap_or(u32::MAX).max(1);
-    Some(kept.get_or_insert_with(|| Pace::new(HOUR / units, units)))
+/// So many units an hour, all of which may come at once.
+fn pace(units: u64) -> Pace {
+    let units = u32::try_from(units).unwrap_or(u32::MAX).max(1);
+    Pace::new(HOUR / units, units)
 }
 
 fn network(address: IpAddr) -> IpAddr {
