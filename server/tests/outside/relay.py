@@ -1,4 +1,4 @@
-"""A relay in front of the server: passes bytes on as they are, and keeps the beginning and the status of each request."""
+"""A relay in front of the server: passes bytes on, and keeps the beginning and the status of each request."""
 import re
 import socket
 import threading
@@ -7,6 +7,7 @@ import threading
 KEPT = 4096
 # An event stream has no end: after this silence it gets one, for clients that would wait for it.
 SILENCE = 1.0
+PAGE = b"HTTP/1.1 200 OK\r\ncontent-type: text/html\r\ncontent-length: %d\r\n\r\n%s"
 
 
 class Exchange:
@@ -18,7 +19,9 @@ class Exchange:
 
 
 class Relay:
-    def __init__(self, server):
+    def __init__(self, server, pages=None):
+        """`pages` by path: HTML that the relay answers with itself, for a crawler to find."""
+        self.pages = pages or {}
         host, port = server.rsplit(":", 1)
         self.server = (host, int(port))
         self.exchanges = []
@@ -38,22 +41,28 @@ class _Connection:
         self.open = None
 
     def start(self):
-        for way in (self._to_server, self._to_client):
-            threading.Thread(target=self._run, args=(way,), daemon=True).start()
+        for way, to in ((self._to_server, self.server), (self._to_client, self.client)):
+            threading.Thread(target=self._run, args=(way, to), daemon=True).start()
 
-    def _run(self, way):
+    @staticmethod
+    def _run(way, to):
+        """An end is passed on in its own direction only: what comes the other way may still be on its way."""
         try:
             way()
         except OSError:
             pass
-        for end in (self.client, self.server):
-            try:
-                end.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass
+        try:
+            to.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
 
     def _to_server(self):
         while data := self.client.recv(65536):
+            asked = re.match(rb"GET ([^ ?]+)", data)
+            page = asked and self.relay.pages.get(asked[1].decode("latin-1"))
+            if page and not self.open:
+                self.client.sendall(PAGE % (len(page), page))
+                continue
             if self.open:
                 self.open.head = (self.open.head + data)[:KEPT]
             elif re.match(rb"[A-Z]+ \S+ HTTP/1", data):
@@ -68,7 +77,8 @@ class _Connection:
             if begins and self.open:
                 self.open.status, self.open = int(begins[1]), None
                 if b"content-type: text/event-stream" in answer:
-                    return self._to_client_until_silent(data)
+                    closing = data.replace(b"\r\n", b"\r\nconnection: close\r\n", 1)
+                    return self._to_client_until_silent(closing)
             self.client.sendall(data)
 
     def _to_client_until_silent(self, data):

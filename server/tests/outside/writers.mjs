@@ -5,10 +5,13 @@ import { request } from "node:http";
 import { createRequire } from "node:module";
 import { basename, join } from "node:path";
 import { text } from "node:stream/consumers";
+import { pathToFileURL } from "node:url";
 
 const [packages, asked] = process.argv.slice(2);
 const { writer, url, headers, files } = JSON.parse(asked);
 const load = createRequire(join(packages, "packages.js"));
+// For packages that are modules.
+const bring = (name) => import(pathToFileURL(load.resolve(name)));
 
 // The names are the platform's; undici has its own FormData.
 async function standard(form) {
@@ -64,6 +67,16 @@ const writers = {
     const options = { headers, proxy: false, validateStatus: () => true, responseType: "text", transformResponse: (body) => body };
     const answer = await load("axios").post(url, await standard(new FormData()), options);
     return [answer.status, answer.data];
+  },
+  got: async () => {
+    const { got } = await bring("got");
+    const body = await standard(new FormData());
+    const answer = await got.post(url, { headers, body, throwHttpErrors: false, retry: { limit: 0 } });
+    return [answer.statusCode, answer.body];
+  },
+  "node-fetch": async () => {
+    const { default: fetch, FormData } = await bring("node-fetch");
+    return answered(await fetch(url, { method: "POST", headers, body: await standard(new FormData()) }));
   },
 };
 

@@ -195,6 +195,8 @@ def writers():
         ("form-data", npm("form-data"), "length", plain, _node("form-data")),
         ("form-data", npm("form-data"), "chunked", plain, _node("form-data-chunked")),
         ("axios", npm("axios"), "length", plain, _node("axios")),
+        ("got", npm("got"), "length", plain, _node("got")),
+        ("node-fetch", npm("node-fetch"), "length", plain, _node("node-fetch")),
         ("curl", curl, "length", plain, _curl()),
         ("curl", curl, "chunked", plain, _curl("-H", "Transfer-Encoding: chunked")),
     ]

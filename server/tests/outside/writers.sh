@@ -1,10 +1,10 @@
 #!/bin/bash
 # Other people's multipart writers against the release binary: Python's requests, requests-toolbelt, aiohttp and httpx,
-# Node's fetch, npm's undici, form-data and axios, and curl; with Content-Length and chunked, sizes declared and not.
-# What is stored is read back by the answer's link and must be what was sent. One line a writer; ends non-zero when one
-# form was not stored byte by byte. The last run's lines are kept in writers.txt beside this file.
+# Node's fetch, npm's undici, form-data, axios, got and node-fetch, and curl; with Content-Length and chunked, sizes
+# declared and not. What is stored is read back by the answer's link and must be what was sent. One line a writer; ends
+# non-zero when one form was not stored byte by byte. The last run's lines are kept in writers.txt beside this file.
 # Needs PyPI, the npm registry, Python with venv, Node and curl; installs into a temporary directory only. wget is left
-# out: it sends files, and writes no forms.
+# out: it sends files, and writes no forms. Chromium is in the browser tests.
 # Usage: server/tests/outside/writers.sh   (CARGO_TARGET_DIR is respected; with BRIGADE_BINARY nothing is built)
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -32,8 +32,8 @@ echo "installing the writers"
 python3 -m venv "$work/python"
 "$work/python/bin/pip" install --quiet --disable-pip-version-check requests requests-toolbelt aiohttp httpx
 mkdir "$work/node"
-# The newest undici wants a newer Node than Debian's or NodeSource's 20.
-npm install --silent --no-save --prefix "$work/node" undici@7 form-data axios >/dev/null
+# The newest undici and got want a newer Node than 20.
+npm install --silent --no-save --prefix "$work/node" undici@7 form-data axios got@14 node-fetch >/dev/null
 
 # Nothing of the caller's configuration.
 export NO_PROXY=127.0.0.1 no_proxy=127.0.0.1
