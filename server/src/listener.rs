@@ -150,7 +150,9 @@ async fn serve(stream: TcpStream, service: Service, read_buffer: usize) {
         async move {
             // The last resort: without it a panic would end the connection, and the client would not know why.
             let answer = AssertUnwindSafe(answer).catch_unwind().await;
-            let answer = answer.unwrap_or_else(|_| Ok(Failure::Internal.into_response()));
+            // What is left of a body is never read as a request.
+            let closing = [(http::header::CONNECTION, "close")];
+            let answer = answer.unwrap_or_else(|_| Ok((closing, Failure::Internal).into_response()));
             Ok::<_, Infallible>(answer.unwrap_or_else(|never| match never {}))
         }
     });

@@ -7,7 +7,7 @@ use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRef, FromRequestParts, Path, Query, Request, State};
 use axum::http::request::Parts;
 use axum::http::uri::Authority;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get, post};
@@ -33,6 +33,9 @@ use crate::s3::Bucket;
 use crate::socket::{self, SocketContext};
 use crate::upload::{Announced, Uploads};
 use crate::visitor::{Access, Visitor};
+
+/// Where the form goes.
+const UPLOAD: &str = "/upload";
 
 /// All that the routes share. Cheap to clone.
 #[derive(Clone)]
@@ -66,7 +69,7 @@ pub fn router(server: Server) -> Router {
     let router = if server.hides_metrics { router } else { router.route("/metrics", get(metrics)) };
     router
         .route("/", get(page_or_socket))
-        .route("/upload", post(upload))
+        .route(UPLOAD, post(upload))
         .route("/uploads/{upload_id}", get(snapshot).delete(cancel))
         .route("/ws", any(watch))
         .route("/events", get(events))
@@ -78,6 +81,7 @@ pub fn router(server: Server) -> Router {
         .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
         .layer(middleware::from_fn(with_one_host))
         .layer(cross_origin)
+        .layer(middleware::from_fn(end_behind_bodies))
         .layer(frame)
         .with_state(server)
 }
@@ -103,6 +107,21 @@ async fn with_one_host(request: Request, next: Next) -> Response {
         (Some(_), Some(_)) => false,
     };
     if is_named { next.run(request).await } else { Failure::HostInvalid.into_response() }
+}
+
+/// Only an upload that is stored has been read to its end: behind any other body the connection ends, so that nothing of
+/// it is read as a request, and says so, so that a proxy sends none that would be lost (RFC 9112, 9.6).
+async fn end_behind_bodies(request: Request, next: Next) -> Response {
+    let headers = request.headers();
+    let has_body = headers.contains_key(header::TRANSFER_ENCODING)
+        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length != "0");
+    let is_upload = request.method() == Method::POST && request.uri().path() == UPLOAD;
+    let mut response = next.run(request).await;
+    let is_unread = if is_upload { !response.status().is_success() } else { has_body };
+    if is_unread {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
 }
 
 #[derive(Deserialize)]
@@ -193,25 +212,17 @@ async fn upload(
     });
     let place = match admitted.map_err(Failure::into_response).flatten() {
         Ok(place) => place,
-        Err(refusal) => return closing(refusal),
+        Err(refusal) => return refusal,
     };
     let body = Box::pin(body.into_data_stream().map_err(Into::into));
     let mut answer = server.uploads.take(announced, place, body).await;
-    let failed = answer.is_err();
     let files = answer.as_mut().map_or_else(|problem| &mut problem.files, |answer| &mut answer.files);
     server.links.add_to(files, &arrival).await;
-    let response = match answer {
+    match answer {
         answer if wants_html => server.pages.result_page(&answer),
         Ok(answer) => Json(answer).into_response(),
         Err(problem) => problem_response(&problem),
-    };
-    if failed { closing(response) } else { response }
-}
-
-/// What is left of the body is never read as a request.
-fn closing(mut response: Response) -> Response {
-    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-    response
+    }
 }
 
 fn refuse(visitor: &Visitor, TooMuch { retry_after }: TooMuch) -> Response {

@@ -142,3 +142,38 @@ async fn a22_what_follows_a_refused_upload() {
     }
     fixture.finish().await;
 }
+
+/// A body that no route reads: the answer says that the connection ends, so that a proxy gives it to nobody else.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a22_a_body_that_nobody_reads() {
+    let fixture = Fixture::start().await;
+    let sized = [("Content-Length".to_owned(), "3000".to_owned())];
+    let chunked = [("Transfer-Encoding".to_owned(), "chunked".to_owned())];
+    let two_hosts = [sized[0].clone(), ("Host".to_owned(), "another".to_owned())];
+    let strange = [sized[0].clone(), ("Origin".to_owned(), "https://evil.example".to_owned())];
+    for (method, target, headers, status) in [
+        ("POST", "/", &sized[..], 405),
+        ("GET", "/", &sized[..], 200),
+        ("GET", "/healthz", &chunked[..], 200),
+        ("POST", "/metrics", &chunked[..], 405),
+        ("POST", "/uploads/x", &sized[..], 405),
+        ("DELETE", "/uploads/x", &sized[..], 404),
+        ("PUT", "/nowhere", &sized[..], 404),
+        ("POST", "/upload", &sized[..], 415),
+        ("POST", "/upload", &two_hosts[..], 400),
+        ("POST", "/upload", &strange[..], 403),
+    ] {
+        let mut client = RawConnection::connect(fixture.server).await;
+        client.write(&head(method, target, headers)).await;
+        let answer = client.answer().await;
+        assert_eq!(answer.status, status, "{method} {target}");
+        assert_eq!(answer.header("connection"), Some("close"), "{method} {target}");
+    }
+    // Without a body it goes on.
+    let mut client = RawConnection::connect(fixture.server).await;
+    for _ in 0..3 {
+        client.write(&head("GET", "/healthz", &[])).await;
+        assert_eq!(client.answer().await.header("connection"), None);
+    }
+    fixture.finish().await;
+}

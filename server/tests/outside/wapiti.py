@@ -165,10 +165,7 @@ def main():
     print("%d of them forms" % forms)
     if forms < 100:
         wrong.append("the form was hardly tried")
-    # Not a failure: the connection may end, unannounced, behind a request with a body that nobody read (a POST to an
-    # address that takes none), and the next request with it.
-    for line in sorted({exchange.line() for exchange in exchanges if exchange.status is None}):
-        print("  without an answer: " + line)
+    wrong += ["%s had no answer" % line for line in sorted({exchange.line() for exchange in exchanges if exchange.status is None})]
     wrong += ["%s answered %d" % (exchange.line(), exchange.status) for exchange in exchanges if (exchange.status or 0) >= 500]
     wrong += ["the service went to %s" % request for request in Endpoint.came]
 
