@@ -25,7 +25,7 @@ async fn f15_a_ninth_socket_of_one_session() {
     for n in 1..=8 {
         open.push(page.socket(&page.id).await.unwrap_or_else(|answer| panic!("{n}: {}", answer.status)));
     }
-    assert!(is_limited(&page.socket(&page.id).await.err().expect("the ninth")) >= 1);
+    assert!(is_limited(&page.socket(&page.id).await.expect_err("the ninth")) >= 1);
     is_limited(&page.request("GET", &format!("/events?client_id={}", page.id)).await);
     // Another browser, and whoever has no session, is not concerned.
     let other = Page::open(fixture.server).await;

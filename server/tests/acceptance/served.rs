@@ -80,7 +80,7 @@ async fn s28_s29_s30_s31_headers_of_every_answer() {
         assert_eq!(answer.status, status, "{method} {target}");
         assert_framed(&format!("{method} {target}"), &answer);
     }
-    let refused = upgrade(server, "/ws?client_id=a.b").await.err().expect("refused");
+    let refused = upgrade(server, "/ws?client_id=a.b").await.expect_err("refused");
     assert_framed("a refused upgrade", &refused);
     let many = exchange(server, b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n").await;
     assert_framed("two hosts", &many);

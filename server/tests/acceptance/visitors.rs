@@ -134,8 +134,7 @@ async fn f05_s07_s08_s09_pages_of_other_origins() {
         let with_cookie = [headers.clone(), vec![header("Cookie", &page.cookies)]].concat();
         for id in [page.id.as_str(), "a-program"] {
             for target in [format!("/ws?client_id={id}"), format!("/?client_id={id}")] {
-                let refused =
-                    upgrade_with(fixture.server, &target, &with_cookie).await.err().expect("refused");
+                let refused = upgrade_with(fixture.server, &target, &with_cookie).await.expect_err("refused");
                 refused.problem(403, "origin_refused");
             }
             let form = with_cookie
@@ -154,7 +153,7 @@ async fn f05_s07_s08_s09_pages_of_other_origins() {
     // No browser, and an id of a browser's page.
     let cookie = [header("Cookie", &page.cookies)];
     let unnamed = upgrade_with(fixture.server, &format!("/ws?client_id={}", page.id), &cookie).await;
-    unnamed.err().expect("refused").problem(403, "origin_refused");
+    unnamed.expect_err("refused").problem(403, "origin_refused");
     let form = Form::document(&sample::pdf(KIB)).client_id(&page.id).header("Cookie", &page.cookies);
     form.post(fixture.server).await.problem(403, "origin_refused");
     fixture.nothing_stored().await;
