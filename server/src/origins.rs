@@ -1,4 +1,4 @@
-//! Pages of other origins: what a browser asks before it lets them use us (Fetch, CORS protocol).
+//! Pages of other origins: which may use us, and what a browser asks before it lets them (Fetch, CORS protocol).
 
 use std::sync::Arc;
 

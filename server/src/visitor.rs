@@ -38,6 +38,8 @@ impl Visitor {
         }
     }
 
+    /// Whether this visitor may hear of what is done under an id.
+    ///
     /// # Errors
     /// `client_id_foreign` for an id of another session's page.
     pub fn may_listen(&self, client: &ClientId) -> Result<(), Failure> {
@@ -52,7 +54,7 @@ impl Visitor {
     /// The same for what changes something, or opens a socket: there a browser always names the page's origin.
     ///
     /// # Errors
-    /// As [`Visitor::may_listen`].
+    /// `origin_refused` where a page's id comes without an origin, and as [`Visitor::may_listen`].
     pub fn may_act(&self, client: &ClientId) -> Result<(), Failure> {
         if client.is_of_a_page() && !self.names_origin {
             return Err(Failure::OriginRefused);
