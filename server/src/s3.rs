@@ -19,6 +19,7 @@ use aws_sdk_s3::config::{
     StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::SdkError;
+use aws_sdk_s3::operation::create_multipart_upload::CreateMultipartUploadOutput;
 use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::{ByteStream, DateTime, SdkBody};
@@ -256,9 +257,9 @@ impl Bucket {
     /// Opens a multipart upload, which the caller completes or aborts.
     ///
     /// # Errors
-    /// The store's refusal; nothing is open then.
+    /// The store's refusal. What it may have opened all the same is looked for by the sweeper.
     pub async fn create(&self, object: &Object) -> Result<Multipart, Failure> {
-        let alive = self.open.begin(object.key.clone());
+        let alive = self.open.begin(object.key.clone()).doubted(true);
         let create = self
             .client
             .create_multipart_upload()
@@ -270,7 +271,9 @@ impl Bucket {
             .set_checksum_type(self.checksums.then_some(ChecksumType::FullObject));
         let doubt = Doubt::default();
         let created = create.customize().interceptor(doubt.clone()).send().await;
-        let alive = alive.doubted(doubt.exists());
+        let names_it =
+            |created: &CreateMultipartUploadOutput| created.upload_id().is_some_and(|id| !id.is_empty());
+        let alive = alive.doubted(doubt.exists() || created.as_ref().is_ok_and(|created| !names_it(created)));
         let created = created.map_err(|error| {
             let is_success = error.raw_response().is_some_and(|answer| answer.status().is_success());
             match Fault::read("CreateMultipartUpload", &error).failure {
