@@ -3,8 +3,6 @@
 //! `XMLHttpRequest` and not `fetch`: a form with files streams from disk with its exact length,
 //! `abort` ends it, and it counts what left the browser, for when nobody else counts.
 
-use futures_channel::oneshot;
-use futures_util::future::{Either, select};
 use leptos::prelude::document;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use web_sys::{File, FormData, ProgressEvent, XmlHttpRequest};
@@ -19,21 +17,25 @@ pub struct Chosen {
     pub file: File,
 }
 
-/// Why we end a POST ourselves.
-#[derive(Clone, Copy, Debug)]
-pub enum Abort {
-    /// Nothing more is wanted of it.
-    Unwanted,
-    /// There is no network to carry it.
-    Offline,
+/// What a request tells of itself.
+pub enum Step {
+    /// So many bytes of so many have left the browser.
+    Sent(u64, u64),
+    /// Answered with this status and body; 0 where it broke or was aborted.
+    Ended(u16, String),
 }
 
-impl From<Abort> for PostEnd {
-    fn from(abort: Abort) -> Self {
-        match abort {
-            Abort::Unwanted => Self::Dropped,
-            Abort::Offline => Self::Lost,
-        }
+/// A request under way. Dropping it leaves it running; `abort` ends it.
+pub struct Running {
+    request: XmlHttpRequest,
+    /// The browser calls it for as long as the request runs.
+    _listener: Closure<dyn FnMut(ProgressEvent)>,
+}
+
+impl Running {
+    /// It ends at once, by a last step with status 0.
+    pub fn abort(&self) {
+        drop(self.request.abort());
     }
 }
 
@@ -50,68 +52,58 @@ fn whole(bytes: f64) -> u64 {
     bytes
 }
 
-/// Sends the files and waits for the answer, or until `abort` says why not, whichever is first.
+/// Sends the files.
 ///
-/// `on_sent` hears how many bytes of how many have left the browser.
-///
-/// # Cancellation
-/// Dropping the future leaves the request running; use `abort`.
-pub async fn post(
-    files: &[Chosen],
-    client_id: &str,
-    abort: oneshot::Receiver<Abort>,
-    on_sent: impl FnMut(u64, u64) + 'static,
-) -> PostEnd {
-    let Ok((request, ended, _listener)) = start(files, client_id, on_sent) else {
-        return PostEnd::Lost;
-    };
-    if let Either::Right((Ok(why), _)) = select(ended, abort).await {
-        // The listener is still here to hear of it; nobody waits for it any more.
-        drop(request.abort());
-        return why.into();
-    }
-    read_answer(&request)
-}
-
-/// The way to cancel when the socket is down.
-pub fn delete(upload_id: &str) {
-    if let Ok(request) = XmlHttpRequest::new()
-        && request.open("DELETE", &format!("/uploads/{upload_id}")).is_ok()
-    {
-        drop(request.send());
-    }
-}
-
-type Started = (XmlHttpRequest, oneshot::Receiver<()>, Closure<dyn FnMut(ProgressEvent)>);
-
-fn start(
-    files: &[Chosen],
-    client_id: &str,
-    mut on_sent: impl FnMut(u64, u64) + 'static,
-) -> Result<Started, JsValue> {
-    let request = XmlHttpRequest::new()?;
-    request.open("POST", &upload_url())?;
-    request.set_request_header("Accept", "application/json")?;
+/// # Errors
+/// The browser cannot even begin.
+pub fn post(files: &[Chosen], client_id: &str, on_step: Box<dyn FnMut(Step)>) -> Result<Running, JsValue> {
+    let request = open("POST", &upload_url())?;
     request.set_request_header(CLIENT_ID_HEADER, client_id)?;
     let form = FormData::new()?;
     for Chosen { file_type, file } in files {
         request.set_request_header(file_type.size_header(), &bytes_of(file).to_string())?;
         form.append_with_blob_and_filename(file_type.field(), file, &file.name())?;
     }
-    let (done, ended) = oneshot::channel();
-    let mut done = Some(done);
+    follow(request, Some(&form), on_step)
+}
+
+/// Asks for something small, such as a snapshot, or for an end.
+///
+/// # Errors
+/// The browser cannot even begin.
+pub fn ask(method: &str, path: &str, on_step: Box<dyn FnMut(Step)>) -> Result<Running, JsValue> {
+    follow(open(method, path)?, None, on_step)
+}
+
+fn open(method: &str, path: &str) -> Result<XmlHttpRequest, JsValue> {
+    let request = XmlHttpRequest::new()?;
+    request.open(method, path)?;
+    Ok(request)
+}
+
+fn follow(
+    request: XmlHttpRequest,
+    form: Option<&FormData>,
+    mut on_step: Box<dyn FnMut(Step)>,
+) -> Result<Running, JsValue> {
+    let asked = request.clone();
     // One closure for both events: a second one would cost the page more than the question.
     let listener = Closure::<dyn FnMut(ProgressEvent)>::new(move |event: ProgressEvent| {
-        if event.type_() == "progress" {
-            on_sent(whole(event.loaded()), whole(event.total()));
+        on_step(if event.type_() == "progress" {
+            Step::Sent(whole(event.loaded()), whole(event.total()))
         } else {
-            let _ = done.take().map(|done| done.send(()));
-        }
+            let body = asked.response_text().ok().flatten();
+            Step::Ended(asked.status().unwrap_or(0), body.unwrap_or_default())
+        });
     });
-    request.set_onloadend(Some(listener.as_ref().unchecked_ref()));
-    request.upload()?.set_onprogress(Some(listener.as_ref().unchecked_ref()));
-    request.send_with_opt_form_data(Some(&form))?;
-    Ok((request, ended, listener))
+    let callback = Some(listener.as_ref().unchecked_ref());
+    request.set_onloadend(callback);
+    if form.is_some() {
+        request.set_request_header("Accept", "application/json")?;
+        request.upload()?.set_onprogress(callback);
+    }
+    request.send_with_opt_form_data(form)?;
+    Ok(Running { request, _listener: listener })
 }
 
 /// The form's own action, so that the page without JavaScript and this one agree.
@@ -120,13 +112,13 @@ fn upload_url() -> String {
     form.and_then(|form| form.get_attribute("action")).unwrap_or_else(|| "/upload".to_owned())
 }
 
-fn read_answer(request: &XmlHttpRequest) -> PostEnd {
-    let status = request.status().unwrap_or(0);
-    let body = request.response_text().ok().flatten().unwrap_or_default();
+/// How a POST ended, by its answer.
+#[must_use]
+pub fn read_answer(status: u16, body: &str) -> PostEnd {
     if status == 200
-        && let Some(answer) = json::upload_answer(&body)
+        && let Some(answer) = json::upload_answer(body)
     {
         return PostEnd::Stored(answer);
     }
-    json::problem(&body).map_or(PostEnd::Lost, PostEnd::Refused)
+    json::problem(body).map_or(PostEnd::Lost, PostEnd::Refused)
 }

@@ -1,0 +1,171 @@
+//! Writes a state into the document: all of a change in one go, so that no reader of the page sees half of it.
+//!
+//! By hand and not by views: what a browser needs to bring views of this size to life weighs more than all the rest.
+
+use leptos::prelude::document;
+use web_sys::Element;
+
+use crate::captions::{button, caption, cancel_question, look, note, summary, title, title_icon, value_text};
+use crate::dom::{find, mark, say, style, write};
+use crate::lanes::{Segment, percent, share, status_word, storage_lane, word};
+use crate::sentences::Kind;
+use crate::session::Session;
+use crate::state::State;
+use crate::transfers::{Row, Transfers};
+use crate::wire::FileMessage;
+use crate::words::{Word, Words, decimal};
+
+/// Shows the whole page.
+pub fn paint(state: &State, session: &Session) {
+    let Some(main) = document().query_selector("main").ok().flatten() else { return };
+    let words = session.words;
+    for kind in session.kinds {
+        let selector = [".card[data-file-type=", kind.wire_name(), "]"].concat();
+        if let Some(card) = find(&main, &selector) {
+            paint_card(&card, state, kind, words);
+        }
+    }
+    let all = &state.transfers;
+    let is_running = all.is_running();
+    if let Some(primary) = find(&main, ".primary") {
+        mark(&primary, "data-running", is_running);
+        mark(&primary, "disabled", all.is_cancelling());
+    }
+    say(&main, ".primary", &button(words, all, state.has_pending(&session.kinds)));
+    say(&main, ".summary", &summary(words, all));
+    let question = state.asks_to_cancel.then(|| cancel_question(words, all)).unwrap_or_default();
+    say_if_any(&main, ".confirm", "#confirm-question", &question);
+    say_if_any(&main, ".note", ".note", &note(words, state));
+    say(&main, "[role=status]", &state.status);
+    say(&main, "[role=alert]", &state.alert);
+    paint_details(&main, all, words);
+    let title = title(words, all);
+    if document().title() != title {
+        document().set_title(&title);
+    }
+    if let Some(icon) = document().query_selector("link[rel=icon]").ok().flatten() {
+        write(&icon, "href", Some(title_icon(all)));
+    }
+}
+
+/// A piece that is only there while it has something to say.
+fn say_if_any(main: &Element, piece: &str, line: &str, text: &str) {
+    if let Some(piece) = find(main, piece) {
+        mark(&piece, "hidden", text.is_empty());
+    }
+    say(main, line, text);
+}
+
+fn paint_card(card: &Element, state: &State, kind: Kind, words: Words) {
+    let place = &state.places[kind.index()];
+    let row = state.transfers.row(kind.file_type);
+    write(card, "data-state", Some(state.of_card(kind)));
+    mark(card, "data-hovered", place.hovered);
+    let preview = place.chosen.as_ref();
+    mark(card, "data-here", preview.is_some_and(|preview| preview.is_here));
+    for input in ["input", "#camera"] {
+        if let Some(input) = find(card, input) {
+            mark(&input, "disabled", row.is_some_and(|row| !row.is_over()));
+        }
+    }
+    say(card, ".file-name", preview.map_or("", |preview| &preview.name));
+    say(card, ".file-size", preview.map_or("", |preview| &preview.size));
+    if let Some(badge) = find(card, ".badge") {
+        write(&badge, "data-badge", preview.map(|preview| ending(&preview.name)).as_deref());
+    }
+    if let Some(thumb) = find(card, ".thumb") {
+        // As a background, so that of a picture which this browser cannot show the badge below is left.
+        let url = preview.and_then(|preview| preview.thumbnail.as_deref());
+        style(&thumb, "background-image", &url.map_or_else(|| "none".to_owned(), |url| ["url(", url, ")"].concat()));
+    }
+    let refusal = place.refusal.as_ref();
+    say(card, ".error .headline", refusal.map_or("", |refusal| &refusal.sentence));
+    say(card, ".error .detail", refusal.map_or("", |refusal| &refusal.advice));
+    if let Some(row) = row
+        && let Some(bars) = find(card, ".bars")
+    {
+        paint_bars(&bars, row, words);
+    }
+    let key = row.and_then(Row::key).unwrap_or_default();
+    say_if_any(card, ".key", ".key code", key);
+    say(card, ".copy", words.text(if place.copied { Word::Copied } else { Word::CopyKey }));
+    if let Some(anchor) = find(card, ".key a") {
+        let link = row.and_then(Row::link).filter(|link| **link != place.ended_link);
+        write(&anchor, "href", link);
+        mark(&anchor, "hidden", link.is_none());
+    }
+}
+
+/// What stands where a picture would: the end of the name.
+fn ending(name: &str) -> String {
+    let end = name.rsplit_once('.').map_or("", |(_, end)| end);
+    end.chars().take(4).collect::<String>().to_ascii_uppercase()
+}
+
+/// Shows one row: lanes, words and `data-` attributes, all of the same message.
+fn paint_bars(bars: &Element, row: &Row, words: Words) {
+    let state = row.message.as_ref();
+    let number = |read: fn(&FileMessage) -> u64| state.map_or(0, read);
+    let total = state.and_then(|state| state.total).unwrap_or(row.size);
+    let received = number(|state| state.received);
+    let numbers = [
+        ("data-received", received),
+        ("data-sent", number(|state| state.sent)),
+        ("data-stored", number(|state| state.stored)),
+        ("data-total", total),
+        ("data-progress", number(|state| u64::from(state.progress))),
+    ];
+    for (name, value) in numbers {
+        write(bars, name, Some(&decimal(value)));
+    }
+    write(bars, "data-look", Some(look(row).name()));
+    write(bars, "data-status", state.map(|state| status_word(state.status)));
+    // The thin lane's name says whose count it is.
+    let (name, share_of) = row
+        .left
+        .map_or((Word::Received, share(received, total)), |left| (Word::Sent, share(left, row.size)));
+    write(bars, "data-left", row.left.map(decimal).as_deref());
+    say(bars, ".lane-name", words.text(name));
+    if let Some(fill) = find(bars, ".thin > .fill") {
+        style(&fill, "inline-size", &percent(share_of));
+    }
+    if let Some(lane) = find(bars, ".parts") {
+        let now = state.map(|state| decimal(u64::from(state.progress)));
+        write(&lane, "aria-valuenow", now.as_deref());
+        write(&lane, "aria-valuetext", Some(&value_text(words, row)));
+        paint_lane(&lane, &storage_lane(row, total));
+    }
+    let caption = caption(words, row);
+    say(bars, ".headline", &caption.headline);
+    say(bars, ".detail", &caption.detail);
+}
+
+fn paint_lane(lane: &Element, parts: &[Segment]) {
+    let mut shown = lane.first_element_child();
+    for part in parts {
+        let Some(element) = shown.or_else(|| add_part(lane)) else { return };
+        write(&element, "data-state", Some(word(part.state)));
+        style(&element, "flex-grow", &decimal(part.bytes));
+        if let Some(fill) = element.first_element_child() {
+            style(&fill, "inline-size", &percent(part.filled));
+        }
+        shown = element.next_element_sibling();
+    }
+    while let Some(surplus) = shown {
+        shown = surplus.next_element_sibling();
+        surplus.remove();
+    }
+}
+
+fn add_part(lane: &Element) -> Option<Element> {
+    let part = add(lane, "span", "part")?;
+    add(&part, "span", "fill")?;
+    Some(part)
+}
+
+fn add(inside: &Element, tag: &str, class: &str) -> Option<Element> {
+    let element = document().create_element(tag).ok()?;
+    element.set_class_name(class);
+    inside.append_child(&element).ok()?;
+    Some(element)
+}
