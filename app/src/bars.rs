@@ -9,9 +9,10 @@ use wasm_bindgen::JsCast;
 use web_sys::{Element, HtmlElement};
 
 use crate::captions::{caption, look, value_text};
-use crate::sentences::Kind;
+use crate::sentences::{Kind, noun};
 use crate::transfers::Row;
 use crate::wire::{FileMessage, PartState, Status};
+use crate::words::{Word, Words};
 
 /// One part of the storage lane.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,21 +87,21 @@ const fn status_word(status: Status) -> &'static str {
 
 /// The lanes before anything has moved; hidden by the card's state until then.
 #[component]
-pub fn Bars(kind: Kind) -> impl IntoView {
+pub fn Bars(words: Words, kind: Kind) -> impl IntoView {
     view! {
         <div class="bars" id=bars_id(kind)>
             <div class="lane" aria-hidden="true">
-                <span class="lane-name">"received"</span>
+                <span class="lane-name">{words.text(Word::Received)}</span>
                 <span class="track thin">
                     <span class="fill"></span>
                 </span>
             </div>
             <div class="lane">
-                <span class="lane-name" aria-hidden="true">"stored"</span>
+                <span class="lane-name" aria-hidden="true">{words.text(Word::Stored)}</span>
                 <span
                     class="track parts"
                     role="progressbar"
-                    aria-label=format!("The {} into storage", kind.noun())
+                    aria-label=words.fill(Word::IntoStorage, &[noun(words, kind.file_type)])
                     aria-valuemin="0"
                     aria-valuemax="100"
                 ></span>
@@ -112,11 +113,11 @@ pub fn Bars(kind: Kind) -> impl IntoView {
 }
 
 fn bars_id(kind: Kind) -> String {
-    format!("{}-bars", kind.noun())
+    format!("{}-bars", kind.wire_name())
 }
 
 /// Shows one row: lanes, words and `data-` attributes, all of the same message.
-pub fn paint(kind: Kind, row: &Row) {
+pub fn paint(words: Words, kind: Kind, row: &Row) {
     let Some(bars) = document().get_element_by_id(&bars_id(kind)) else {
         return;
     };
@@ -135,10 +136,10 @@ pub fn paint(kind: Kind, row: &Row) {
     write_or_remove(&bars, "data-status", state.map(|state| status_word(state.status)));
     // The thin lane's name says whose count it is.
     let (name, share_of) =
-        row.left.map_or(("received", share(received, total)), |left| ("sent", share(left, row.size)));
+        row.left.map_or((Word::Received, share(received, total)), |left| (Word::Sent, share(left, row.size)));
     write_or_remove(&bars, "data-left", row.left.map(|left| left.to_string()).as_deref());
     if let Some(label) = find(&bars, ".lane-name") {
-        label.set_text_content(Some(name));
+        label.set_text_content(Some(words.text(name)));
     }
     if let Some(fill) = find(&bars, ".thin > .fill") {
         style(&fill, "inline-size", &percent(share_of));
@@ -146,11 +147,11 @@ pub fn paint(kind: Kind, row: &Row) {
     if let Some(lane) = find(&bars, ".parts") {
         let now = progress.to_string();
         write_or_remove(&lane, "aria-valuenow", state.map(|_| now.as_str()));
-        write(&lane, "aria-valuetext", &value_text(row));
+        write(&lane, "aria-valuetext", &value_text(words, row));
         paint_lane(&lane, &storage_lane(row, total));
     }
-    let words = caption(row);
-    for (selector, text) in [(".headline", &words.headline), (".detail", &words.detail)] {
+    let said = caption(words, row);
+    for (selector, text) in [(".headline", &said.headline), (".detail", &said.detail)] {
         if let Some(line) = find(&bars, selector) {
             line.set_text_content(Some(text));
         }

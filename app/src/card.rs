@@ -13,8 +13,9 @@ use crate::bars::{Bars, paint};
 use crate::captions::look;
 use crate::page::{Live, Page};
 use crate::send::bytes_of;
-use crate::sentences::{Kind, Refusal, shown, size, too_many};
+use crate::sentences::{Kind, Refusal, noun, shown, size, too_many};
 use crate::transfers::Row;
+use crate::words::{Word, Words};
 
 /// What is shown of a chosen file; the file itself stays in the form's input.
 #[derive(Clone, Debug)]
@@ -75,19 +76,19 @@ impl Place {
     }
 
     /// Looks at what the input holds now, and refuses what the server would.
-    pub fn look_again(self) {
+    pub fn look_again(self, words: Words) {
         self.show(None);
         self.refusal.set(None);
         let Some(file) = self.file() else { return };
         let (name, bytes) = (file.name(), bytes_of(&file));
-        if let Some(refusal) = self.kind.refuse(&name, bytes) {
+        if let Some(refusal) = self.kind.refuse(words, &name, bytes) {
             self.clear();
             self.refusal.set(Some(refusal));
             return;
         }
         let is_image = file.type_().starts_with("image/");
         let thumbnail = is_image.then(|| Url::create_object_url_with_blob(&file).ok()).flatten();
-        self.show(Some(Preview { name: shown(&name), size: size(bytes), thumbnail }));
+        self.show(Some(Preview { name: shown(&name), size: size(words, bytes), thumbnail }));
     }
 
     /// Empties the place.
@@ -116,7 +117,7 @@ impl Place {
         }
     }
 
-    fn drop_files(self, event: &DragEvent) {
+    fn drop_files(self, words: Words, event: &DragEvent) {
         let files = event.data_transfer().and_then(|transfer| transfer.files());
         let (Some(files), Some(input)) = (files, self.input()) else {
             return;
@@ -125,9 +126,9 @@ impl Place {
             0 => {}
             1 => {
                 input.set_files(Some(&files));
-                self.look_again();
+                self.look_again(words);
             }
-            count => self.refusal.set(Some(too_many(self.kind, count))),
+            count => self.refusal.set(Some(too_many(words, self.kind, count))),
         }
     }
 
@@ -144,7 +145,8 @@ impl Place {
 /// The card of one file.
 #[component]
 pub fn Card(page: Page, place: Place) -> impl IntoView {
-    let kind = place.kind;
+    let (words, kind) = (page.words, place.kind);
+    let noun = noun(words, kind.file_type);
     let field = kind.file_type.field();
     let state: Live<String> = Box::new(move || state_of(page, place).to_owned());
     let busy = move || page.with_row(kind, |row| row.is_some_and(|row| !row.is_over()));
@@ -163,11 +165,11 @@ pub fn Card(page: Page, place: Place) -> impl IntoView {
             set_timeout(move || ended.set(link), Duration::from_secs(seconds));
         }
     });
-    let copy_label: Live<String> = Box::new(move || copy_label(place.copied.get()));
+    let copy_label: Live<String> = Box::new(move || copy_label(words, place.copied.get()));
     Effect::new(move |_| {
         page.with_row(kind, |row| {
             if let Some(row) = row {
-                paint(kind, row);
+                paint(words, kind, row);
             }
         });
     });
@@ -187,11 +189,11 @@ pub fn Card(page: Page, place: Place) -> impl IntoView {
                 place.hovered.set(false);
                 if !untrack(busy) {
                     page.forget(kind);
-                    place.drop_files(&event);
+                    place.drop_files(words, &event);
                 }
             }
         >
-            <h2 id=format!("{field}-title")>{kind.title()}</h2>
+            <h2 id=format!("{field}-title")>{kind.title(words)}</h2>
             <div class="place">
                 <input
                     type="file"
@@ -203,7 +205,7 @@ pub fn Card(page: Page, place: Place) -> impl IntoView {
                     disabled=disabled
                     on:change=move |_| {
                         page.forget(kind);
-                        place.look_again();
+                        place.look_again(words);
                     }
                 />
                 <div class="file">
@@ -221,14 +223,14 @@ pub fn Card(page: Page, place: Place) -> impl IntoView {
                 </div>
                 <div class="choose">
                     <label class="button" for=field id=format!("{field}-choose")>
-                        <span class="when-empty">"Choose "{kind.noun()}</span>
-                        <span class="when-chosen">"Change"</span>
+                        <span class="when-empty">{words.fill(Word::Choose, &[noun])}</span>
+                        <span class="when-chosen">{words.text(Word::Change)}</span>
                     </label>
-                    <span class="or when-empty">"or drop it here"</span>
+                    <span class="or when-empty">{words.text(Word::OrDrop)}</span>
                     <button
                         type="button"
                         class="remove when-chosen"
-                        aria-label=format!("Remove the {}", kind.noun())
+                        aria-label=words.fill(Word::Remove, &[noun])
                         on:click=move |_| {
                             page.forget(kind);
                             place.clear();
@@ -239,18 +241,18 @@ pub fn Card(page: Page, place: Place) -> impl IntoView {
                     </button>
                 </div>
             </div>
-            <p class="hint" id=format!("{field}-hint")>{kind.hint()}</p>
+            <p class="hint" id=format!("{field}-hint")>{kind.hint(words)}</p>
             <div class="error" id=format!("{field}-error")>
                 <p class="headline">{place.refused(|refusal| refusal.sentence.clone())}</p>
                 <p class="detail">{place.refused(|refusal| refusal.advice.clone())}</p>
             </div>
-            <Bars kind />
+            <Bars words kind />
             <button type="button" class="button retry" id=place.retry() on:click=move |_| page.start()>
-                "Try again"
+                {words.text(Word::Retry)}
             </button>
             <div class="key" hidden=no_key>
                 <code>{shown_key}</code>
-                <a class="button" href=shown_link hidden=no_link>"Download"</a>
+                <a class="button" href=shown_link hidden=no_link>{words.text(Word::Download)}</a>
                 <button type="button" class="button" on:click=move |_| copy(place, &untrack(key))>
                     {copy_label}
                 </button>
@@ -282,8 +284,8 @@ fn badge(name: &str) -> String {
     end.chars().take(4).collect::<String>().to_ascii_uppercase()
 }
 
-fn copy_label(copied: bool) -> String {
-    if copied { "Copied" } else { "Copy key" }.to_owned()
+fn copy_label(words: Words, copied: bool) -> String {
+    words.text(if copied { Word::Copied } else { Word::CopyKey }).to_owned()
 }
 
 /// How long a link holds, as S3 writes it there.

@@ -3,12 +3,14 @@
 use leptos::prelude::*;
 
 use crate::page::{App, Session};
-use crate::sentences::{Refusal, advice, result_words};
+use crate::sentences::{Refusal, advice, cause, result_words};
 use crate::wire::{FileOutcome, Outcome, Problem, UploadAnswer};
+use crate::words::{Language, Word, Words};
 
 /// What one rendered page needs; the addresses are absolute paths.
 #[derive(Clone, Debug)]
 pub struct PageConfig {
+    pub language: Language,
     /// 128 random bits or more, fresh with each page.
     pub client_id: String,
     /// For the inline script, when the answer's policy asks for one.
@@ -30,6 +32,7 @@ impl PageConfig {
             max_document: self.max_document,
             max_image: self.max_image,
             allow_svg: self.allow_svg,
+            words: Words::of(self.language),
         }
     }
 }
@@ -63,9 +66,9 @@ pub fn shell(config: PageConfig) -> impl IntoView {
         wasm = config.wasm,
     );
     view! {
-        <html lang="en">
+        <html lang=config.language.code() dir=config.language.direction()>
             <head>
-                {head("Upload", &config.css)}
+                {head(session.words.text(Word::Title), &config.css)}
                 <link rel="modulepreload" href=config.js.clone() />
                 <link
                     rel="preload"
@@ -81,6 +84,7 @@ pub fn shell(config: PageConfig) -> impl IntoView {
                 data-max-document=session.max_document
                 data-max-image=session.max_image
                 data-allow-svg=u8::from(session.allow_svg)
+                data-words=session.words.to_text()
             >
                 <App session=session.clone() />
             </body>
@@ -95,20 +99,22 @@ pub fn result_page(config: PageConfig, answer: Result<UploadAnswer, Box<Problem>
         Err(problem) => (Some(problem.clone()), problem.files),
     };
     let all = files.iter().all(|file| file.outcome == Outcome::Stored) && problem.is_none();
-    let heading = match (all, files.len()) {
-        (true, 2) => "Both are stored",
-        (true, _) => "It is stored",
-        (false, _) => "Not everything is stored",
-    };
-    let cards: Vec<_> = files.iter().map(|file| outcome_card(file, problem.as_deref())).collect();
+    let words = Words::of(config.language);
+    let heading = words.text(match (all, files.len()) {
+        (true, 2) => Word::ResultBoth,
+        (true, _) => Word::ResultOne,
+        (false, _) => Word::ResultNot,
+    });
+    let cards: Vec<_> = files.iter().map(|file| outcome_card(words, file, problem.as_deref())).collect();
     // A request that failed as a whole has no files to speak of.
     let whole = problem.filter(|_| files.is_empty()).map(|problem| {
         let reference = problem.upload_id.as_deref().unwrap_or_default();
-        let advice = advice(&problem.code, Some(Outcome::Failed), reference);
-        failed_card(Refusal { sentence: problem.detail, advice })
+        let outcome = Some(Outcome::Failed);
+        let advice = advice(words, &problem.code, outcome, reference);
+        failed_card(Refusal { sentence: cause(words, &problem.code, outcome, &problem.detail), advice })
     });
     view! {
-        <html lang="en">
+        <html lang=config.language.code() dir=config.language.direction()>
             <head>{head(heading, &config.css)}</head>
             <body>
                 <main>
@@ -117,7 +123,7 @@ pub fn result_page(config: PageConfig, answer: Result<UploadAnswer, Box<Problem>
                         <h1>{heading}</h1>
                     </header>
                     <div class="cards">{cards} {whole}</div>
-                    <p class="actions"><a class="primary" href="/">"Upload more"</a></p>
+                    <p class="actions"><a class="primary" href="/">{words.text(Word::UploadMore)}</a></p>
                 </main>
             </body>
         </html>
@@ -136,8 +142,8 @@ fn head(title: &'static str, css: &str) -> AnyView {
     .into_any()
 }
 
-fn outcome_card(file: &FileOutcome, problem: Option<&Problem>) -> AnyView {
-    let (sentence, rest) = result_words(file, problem);
+fn outcome_card(words: Words, file: &FileOutcome, problem: Option<&Problem>) -> AnyView {
+    let (sentence, rest) = result_words(words, file, problem);
     if file.outcome != Outcome::Stored {
         return failed_card(Refusal { sentence, advice: rest });
     }
@@ -146,7 +152,7 @@ fn outcome_card(file: &FileOutcome, problem: Option<&Problem>) -> AnyView {
             <p class="headline">{sentence}</p>
             <p class="detail">{rest}</p>
             {file.key.clone().map(|key| {
-                let link = file.link.clone().map(|link| view! { <a class="button" href=link>"Download"</a> });
+                let link = file.link.clone().map(|link| view! { <a class="button" href=link>{words.text(Word::Download)}</a> });
                 view! { <div class="key"><code>{key}</code>{link}</div> }
             })}
         </section>

@@ -1,11 +1,14 @@
 //! What browser and server share, and all that the browser shows.
 //!
-//! Modules in the order of an upload: the wire's types, a file's row folded from them and its
-//! words, what talks to the server, what is seen, and the documents the server wraps it in.
+//! Modules in the order of an upload: the wire's types, a file's row folded from them, the words of
+//! every language and a row in them, what talks to the server, what is seen, and the documents the
+//! server wraps it in.
 
 pub use wire;
 
 pub mod transfers;
+
+pub mod words;
 
 pub mod captions;
 pub mod sentences;
@@ -23,3 +26,4 @@ pub mod document;
 
 pub use document::{PageConfig, page_html, result_html, result_page, shell};
 pub use page::{App, Session};
+pub use words::{Language, Words};

@@ -13,6 +13,7 @@ use crate::send::{self, Abort, Chosen, bytes_of};
 use crate::sentences::{Kind, nothing_chosen};
 use crate::transfers::{PostEnd, Row, Transfers};
 use crate::wire::{FileMessage, FileType};
+use crate::words::{Word, Words};
 
 /// What the server tells a page about itself, by attributes of `<body>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +24,8 @@ pub struct Session {
     /// Largest accepted image, in bytes.
     pub max_image: u64,
     pub allow_svg: bool,
+    /// In the page's language.
+    pub words: Words,
 }
 
 impl Session {
@@ -47,6 +50,7 @@ impl Session {
             max_document: number("data-max-document"),
             max_image: number("data-max-image"),
             allow_svg: number("data-allow-svg") == 1,
+            words: Words::parse(read("data-words").unwrap_or_default()),
         }
     }
 }
@@ -69,6 +73,7 @@ pub type Live<T> = Box<dyn Fn() -> T + Send>;
 /// Everything the cards share.
 #[derive(Clone, Copy)]
 pub struct Page {
+    pub words: Words,
     places: [Place; 2],
     transfers: RwSignal<Transfers>,
     feed: Feed,
@@ -89,6 +94,7 @@ pub struct Page {
 impl Page {
     fn new(session: &Session) -> Self {
         Self {
+            words: session.words,
             places: FileType::ALL.map(|file_type| Place::new(session.kind(file_type))),
             transfers: RwSignal::new(Transfers::default()),
             feed: Feed::new(),
@@ -118,7 +124,7 @@ impl Page {
         self.awake.set(true);
         for place in self.places {
             if place.file().is_some() {
-                place.look_again();
+                place.look_again(self.words);
             }
         }
         // A file that misses the card must not replace the page.
@@ -205,7 +211,10 @@ impl Page {
             let file_type = place.kind.file_type;
             let after = |transfers: &Transfers| {
                 let row = transfers.row(file_type);
-                (announcement(file_type, before.row(file_type), row), row.is_some_and(Row::is_lost))
+                (
+                    announcement(self.words, file_type, before.row(file_type), row),
+                    row.is_some_and(Row::is_lost),
+                )
             };
             match self.transfers.with_untracked(after) {
                 (Some(Spoken::Status(text)), _) => self.status.set(text),
@@ -291,7 +300,7 @@ impl Page {
     }
 
     fn refuse_empty(self) {
-        let refusal = nothing_chosen();
+        let refusal = nothing_chosen(self.words);
         self.alert.set(refusal.sentence.clone());
         // What is refused already says why.
         if self.places.iter().all(|place| place.refusal.with_untracked(Option::is_none)) {
@@ -359,9 +368,9 @@ impl Page {
         self.places.iter().any(waits)
     }
 
-    fn note(self) -> String {
+    fn note(self) -> &'static str {
         let connected = self.feed.is_connected();
-        self.transfers.with(|transfers| note(transfers, connected))
+        self.transfers.with(|transfers| note(self.words, transfers, connected))
     }
 
     fn about_all<T: 'static>(self, read: fn(&Transfers) -> T) -> Live<T> {
@@ -373,22 +382,23 @@ impl Page {
 #[component]
 pub fn App(session: Session) -> impl IntoView {
     let page = Page::new(&session);
-    let label: Live<String> = Box::new(move || page.transfers.with(|all| button(all, page.is_waiting())));
+    let words = page.words;
+    let label: Live<String> =
+        Box::new(move || page.transfers.with(|all| button(words, all, page.is_waiting()).to_owned()));
+    let summary: Live<String> = Box::new(move || page.transfers.with(|all| summary(words, all)));
     let awake: Live<bool> = Box::new(move || page.awake.get());
     let (note, no_note): (Live<String>, Live<bool>) =
-        (Box::new(move || page.note()), Box::new(move || page.note().is_empty()));
+        (Box::new(move || page.note().to_owned()), Box::new(move || page.note().is_empty()));
     let status: Live<String> = Box::new(move || page.status.get());
     let alert: Live<String> = Box::new(move || page.alert.get());
     Effect::new(move |_| page.wake());
-    Effect::new(move |_| document().set_title(&page.transfers.with(title)));
+    Effect::new(move |_| document().set_title(&page.transfers.with(|all| title(words, all))));
     view! {
         <main data-awake=awake>
             <header>
                 <p class="brand">"Bucket Brigade"</p>
-                <h1>"Upload a document and an image"</h1>
-                <p class="lead">
-                    "Choose one or both. The bars follow what has reached storage, not what has left your browser."
-                </p>
+                <h1>{words.text(Word::Heading)}</h1>
+                <p class="lead">{words.text(Word::Lead)}</p>
             </header>
             <form
                 method="post"
@@ -412,7 +422,7 @@ pub fn App(session: Session) -> impl IntoView {
                     >
                         {label}
                     </button>
-                    <p class="summary">{page.about_all(summary)}</p>
+                    <p class="summary">{summary}</p>
                 </div>
                 <p class="note" hidden=no_note>
                     {note}

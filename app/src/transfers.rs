@@ -3,7 +3,7 @@
 //! A message is a whole state and carries `seq`, so order, repeats and losses do not matter: the
 //! highest wins, and nothing follows a terminal one.
 
-use crate::sentences::{CLIENT_GONE, CONNECTION_LOST, MISSED, UNCONFIRMED, broken, sentence};
+use crate::sentences::{CLIENT_GONE, CONNECTION_LOST, UNCONFIRMED};
 use crate::wire::{FileMessage, FileOutcome, FileType, Outcome, PartState, Problem, Status, UploadAnswer};
 
 /// The files of the upload under way, and of the last one.
@@ -34,6 +34,8 @@ pub struct Row {
     pub outcome: Option<FileOutcome>,
     /// Bytes that left the browser, while nobody tells how far the server is.
     pub left: Option<u64>,
+    /// Whether the browser has no network, for the words of what broke.
+    pub offline: bool,
     /// The last quarter worth announcing: 0, 25, 50 or 75.
     pub milestone: u8,
     milestone_ms: u64,
@@ -61,7 +63,7 @@ impl Transfers {
         self.broken = false;
         self.heard = false;
         for &(file_type, size) in files {
-            self.rows[index(file_type)] = Some(Row::new(size));
+            self.rows[index(file_type)] = Some(Row { offline: self.offline, ..Row::new(size) });
         }
     }
 
@@ -79,7 +81,6 @@ impl Transfers {
         }
         self.heard |= !message.status.is_terminal();
         row.take(message);
-        self.word_breaks();
         self.cancelling &= self.is_running();
         true
     }
@@ -118,20 +119,18 @@ impl Transfers {
         self.set_offline(self.offline);
     }
 
-    /// Takes in what the browser says of its network, for the words of what broke.
+    /// Takes in what the browser says of its network.
     pub fn set_offline(&mut self, offline: bool) {
         self.offline = offline;
+        self.note_network();
         if self.is_broken() && offline {
             self.settle(PostEnd::Lost);
         }
-        self.word_breaks();
     }
 
-    fn word_breaks(&mut self) {
-        for row in self.rows.iter_mut().flatten().filter(|row| row.is_lost()) {
-            if let Some(state) = &mut row.message {
-                broken(state.code.as_deref(), self.offline).clone_into(&mut state.message);
-            }
+    fn note_network(&mut self) {
+        for row in self.rows.iter_mut().flatten() {
+            row.offline = self.offline;
         }
     }
 
@@ -154,11 +153,9 @@ impl Transfers {
             }
             // What the server has whole it goes on storing, and goes on telling of.
             PostEnd::Lost => {
-                self.fail_rest(CONNECTION_LOST, broken(None, self.offline), |row| {
-                    row.status() != Some(Status::Processing)
-                });
+                self.fail_rest(CONNECTION_LOST, "", |row| row.status() != Some(Status::Processing));
             }
-            PostEnd::Dropped => self.fail_rest(UNCONFIRMED, sentence(UNCONFIRMED), |_| true),
+            PostEnd::Dropped => self.fail_rest(UNCONFIRMED, "", |_| true),
         }
         self.cancelling &= self.is_running();
     }
@@ -187,12 +184,9 @@ impl Transfers {
                 Outcome::Stored => row.complete(file_type.unwrap_or(FileType::DocsFile)),
                 _ => {
                     let code = outcome.code.clone().unwrap_or_default();
-                    let text = match detail {
-                        // The code is that of the file which is to blame.
-                        _ if outcome.outcome == Outcome::NotReceived => MISSED,
-                        Some(detail) => detail,
-                        None => sentence(&code),
-                    };
+                    // The detail is of the file which is to blame.
+                    let detail = detail.filter(|_| outcome.outcome != Outcome::NotReceived);
+                    let text = detail.map_or("", String::as_str);
                     row.fail(file_type.unwrap_or(FileType::DocsFile), &code, text);
                 }
             }
@@ -303,7 +297,7 @@ impl Transfers {
 
 impl Row {
     const fn new(size: u64) -> Self {
-        Self { size, message: None, outcome: None, left: None, milestone: 0, milestone_ms: 0 }
+        Self { size, message: None, outcome: None, left: None, offline: false, milestone: 0, milestone_ms: 0 }
     }
 
     fn take(&mut self, message: FileMessage) {
