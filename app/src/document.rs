@@ -11,6 +11,8 @@ use crate::words::{Language, Word, Words};
 #[derive(Clone, Debug)]
 pub struct PageConfig {
     pub language: Language,
+    /// Whether the address asked for the language; the page's links then ask for it too.
+    pub is_language_asked: bool,
     /// 128 random bits or more, fresh with each page.
     pub client_id: String,
     /// For the inline script, when the answer's policy asks for one.
@@ -28,12 +30,20 @@ pub struct PageConfig {
 impl PageConfig {
     fn session(&self) -> Session {
         Session {
+            upload: self.address("/upload"),
             client_id: self.client_id.clone(),
             max_document: self.max_document,
             max_image: self.max_image,
             allow_svg: self.allow_svg,
             words: Words::of(self.language),
         }
+    }
+
+    fn address(&self, path: &str) -> String {
+        if !self.is_language_asked {
+            return path.to_owned();
+        }
+        format!("{path}?lang={}", self.language.code())
     }
 }
 
@@ -123,7 +133,7 @@ pub fn result_page(config: PageConfig, answer: Result<UploadAnswer, Box<Problem>
                         <h1>{heading}</h1>
                     </header>
                     <div class="cards">{cards} {whole}</div>
-                    <p class="actions"><a class="primary" href="/">{words.text(Word::UploadMore)}</a></p>
+                    <p class="actions"><a class="primary" href=config.address("/")>{words.text(Word::UploadMore)}</a></p>
                 </main>
             </body>
         </html>

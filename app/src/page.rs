@@ -18,6 +18,8 @@ use crate::words::{Word, Words};
 /// What the server tells a page about itself, by attributes of `<body>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Session {
+    /// Where the form goes.
+    pub upload: String,
     pub client_id: String,
     /// Largest accepted document, in bytes.
     pub max_document: u64,
@@ -46,6 +48,7 @@ impl Session {
         let read = |name: &str| body.as_ref().and_then(|body| body.get_attribute(name));
         let number = |name| read(name).and_then(|text| text.parse().ok()).unwrap_or(0);
         Self {
+            upload: send::upload_url(),
             client_id: read("data-client-id").unwrap_or_default(),
             max_document: number("data-max-document"),
             max_image: number("data-max-image"),
@@ -402,7 +405,7 @@ pub fn App(session: Session) -> impl IntoView {
             </header>
             <form
                 method="post"
-                action="/upload"
+                action=session.upload
                 enctype="multipart/form-data"
                 on:submit=move |event| {
                     event.prevent_default();

@@ -115,7 +115,8 @@ fn start(
 }
 
 /// The form's own action, so that the page without JavaScript and this one agree.
-fn upload_url() -> String {
+#[must_use]
+pub fn upload_url() -> String {
     let form = document().query_selector("form").ok().flatten();
     form.and_then(|form| form.get_attribute("action")).unwrap_or_else(|| "/upload".to_owned())
 }
