@@ -1,8 +1,12 @@
 //! A row in words: the lines under the bars and what a screen reader hears. Pure.
 
-use crate::sentences::{advice, amount_of, duration, is_open, noun, size};
+use crate::lanes::segments;
+use crate::pace::TimeLeft;
+use crate::sentences::{advice, amount_of, cause, duration, is_open, noun, size};
+use crate::state::State;
 use crate::transfers::{Row, Transfers};
 use crate::wire::{FileMessage, FileType, PartState, Status, Waiting};
+use crate::words::{Word, Words, decimal, joined};
 
 /// What is written beside the lanes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -54,96 +58,108 @@ pub fn look(row: &Row) -> Look {
 }
 
 #[must_use]
-pub fn caption(row: &Row) -> Caption {
+pub fn caption(words: Words, row: &Row) -> Caption {
     if let Some(left) = row.left {
-        return blind(row, left);
+        return blind(words, row, left);
     }
     let Some(state) = &row.message else {
-        return lines("Starting", String::new());
+        return headline(words.text(Word::Starting));
     };
     match state.status {
-        Status::Completed => stored(row, state),
-        Status::Error if row.code() == Some("cancelled") => {
-            lines("Cancelled \u{2013} nothing was stored", String::new())
-        }
-        Status::Error => lines(cause(&state.message), failed_advice(row, state)),
-        _ => under_way(row, state),
+        Status::Completed => stored(words, row, state),
+        Status::Error if row.code() == Some("cancelled") => headline(words.text(Word::CancelledNothing)),
+        Status::Error => failed(words, row, state),
+        _ => under_way(words, row, state),
     }
 }
 
 /// Of what left the browser nobody knows yet how much is stored.
-fn blind(row: &Row, left: u64) -> Caption {
+fn blind(words: Words, row: &Row, left: u64) -> Caption {
     if left == row.size {
-        return lines(
-            "Everything is sent from this browser",
-            "Waiting for the server to confirm it.".to_owned(),
-        );
+        let detail = words.text(Word::Unconfirmable).to_owned();
+        return Caption { headline: words.text(Word::AllSent).to_owned(), detail };
     }
-    let amount = format!("{}, not yet confirmed by the server", amount_of(left, row.size));
-    lines(&format!("{} % sent from this browser", percent_left(row, left)), amount)
+    Caption {
+        headline: words.fill(Word::SentHere, &[&percent_left(row, left)]),
+        detail: words.fill(Word::NotConfirmed, &[&amount_of(words, left, row.size)]),
+    }
 }
 
-fn percent_left(row: &Row, left: u64) -> u64 {
-    left.saturating_mul(100) / row.size.max(1)
+fn percent_left(row: &Row, left: u64) -> String {
+    decimal(left.saturating_mul(100) / row.size.max(1))
 }
 
-fn under_way(row: &Row, state: &FileMessage) -> Caption {
-    let percent = state.progress;
+fn under_way(words: Words, row: &Row, state: &FileMessage) -> Caption {
+    let percent = decimal(state.progress.into());
     let total = state.total.unwrap_or(row.size);
-    let amount = format!("{} sent to storage", amount_of(state.sent, total));
-    let say = |rest: String| format!("{percent} % \u{2013} {rest}");
-    match state.waiting {
-        Some(Waiting::Client) => {
-            return lines(&say("waiting for your connection".to_owned()), amount);
-        }
-        Some(Waiting::Storage) => return lines(&say("storage is slow".to_owned()), amount),
-        Some(Waiting::Retry) => return lines(&say(retrying(state)), amount),
-        None => {}
-    }
-    if state.sent == 0 && state.status == Status::Buffering {
-        let received = format!("{} received", amount_of(state.received, total));
-        return lines(&say("receiving".to_owned()), received);
-    }
-    if Some(state.sent) == state.total {
-        return lines(&say("checking with storage".to_owned()), amount);
-    }
-    let headline = if first_retrying(state).is_some() {
-        say(retrying(state))
-    } else if let Some(parts) = state.parts.filter(|&parts| parts > 1) {
-        say(format!("{} of {parts} parts stored", state.parts_stored))
-    } else {
-        format!("{percent} % sent to storage")
+    let say = |rest: &str| words.fill(Word::PercentAnd, &[&percent, rest]);
+    let receives = state.waiting.is_none() && state.sent == 0 && state.status == Status::Buffering;
+    let headline = match state.waiting {
+        Some(Waiting::Client) => say(words.text(Word::WaitingForYou)),
+        Some(Waiting::Storage) => say(words.text(Word::StorageSlow)),
+        Some(Waiting::Retry) => say(&retrying(words, state)),
+        None if receives => say(words.text(Word::Receiving)),
+        None if Some(state.sent) == state.total => say(words.text(Word::Checking)),
+        None if first_retrying(state).is_some() => say(&retrying(words, state)),
+        None => match parts_stored(words, state) {
+            Some(parts) => say(&parts),
+            None => words.fill(Word::PercentSent, &[&percent]),
+        },
     };
-    lines(&headline, amount)
+    let (word, bytes) =
+        if receives { (Word::AmountReceived, state.received) } else { (Word::AmountSent, state.sent) };
+    let amount = words.fill(word, &[&amount_of(words, bytes, total)]);
+    Caption { headline, detail: paced(words, row, amount) }
 }
 
-fn stored(row: &Row, state: &FileMessage) -> Caption {
+/// With speed and time left, once they are known and while it moves.
+fn paced(words: Words, row: &Row, amount: String) -> String {
+    let Some(speed) = row.pace.shown() else { return amount };
+    let rate = words.fill(Word::PerSecond, &[&size(words, speed.rate)]);
+    let left = match speed.time_left() {
+        TimeLeft::Minutes(minutes) => words.fill(Word::MinutesLeft, &[&decimal(minutes)]),
+        TimeLeft::Seconds(seconds) => words.fill(Word::SecondsLeft, &[&decimal(seconds)]),
+        TimeLeft::LessThanTen => words.text(Word::LessThanTen).to_owned(),
+        TimeLeft::Moment => words.text(Word::AMoment).to_owned(),
+    };
+    [&amount, " \u{2013} ", &rate, " \u{2013} ", &left].concat()
+}
+
+/// "3 of 5 parts stored"; of a single part there is nothing to count.
+fn parts_stored(words: Words, state: &FileMessage) -> Option<String> {
+    let parts = state.parts.filter(|&parts| parts > 1)?;
+    Some(words.fill(Word::PartsStored, &[&decimal(state.parts_stored.into()), &decimal(parts.into())]))
+}
+
+fn stored(words: Words, row: &Row, state: &FileMessage) -> Caption {
+    let size = size(words, row.size);
     let headline = match state.at_ms {
-        0 => format!("Stored \u{2013} {}", size(row.size)),
-        ms => format!("Stored \u{2013} {} in {}", size(row.size), duration(ms)),
+        0 => words.fill(Word::StoredSize, &[&size]),
+        ms => words.fill(Word::StoredSizeIn, &[&size, &duration(words, ms)]),
     };
-    lines(&headline, String::new())
+    Caption { headline, detail: String::new() }
 }
 
-/// The server's words up to "Nothing of it was stored", "Try again" or "This is not your file": the
-/// advice says these, and knows more.
-fn cause(message: &str) -> &str {
-    let repeats = |three: &[u8]| matches!(three, b". N" | b". T");
-    let end = message.as_bytes().windows(3).position(repeats);
-    end.map_or(message, |end| &message[..=end])
+fn failed(words: Words, row: &Row, state: &FileMessage) -> Caption {
+    let code = row.code().unwrap_or_default();
+    // What a broken connection is called the page knows better than the server.
+    let headline = if !row.is_lost() {
+        cause(words, code, row.told(), &state.message)
+    } else if row.offline {
+        words.text(Word::Offline).to_owned()
+    } else {
+        words.fault(code).unwrap_or_default().to_owned()
+    };
+    Caption { headline, detail: advice(words, code, row.told(), &state.upload_id) }
 }
 
-fn failed_advice(row: &Row, state: &FileMessage) -> String {
-    advice(row.code().unwrap_or_default(), row.told(), &state.upload_id)
-}
-
-fn retrying(state: &FileMessage) -> String {
+fn retrying(words: Words, state: &FileMessage) -> String {
     match first_retrying(state) {
         Some((part, attempt)) if state.parts != Some(1) => {
-            format!("part {part} did not arrive in storage, trying again (attempt {attempt})")
+            words.fill(Word::PartRetry, &[&decimal(part.into()), &decimal(attempt.into())])
         }
-        Some((_, attempt)) => format!("storage did not take it, trying again (attempt {attempt})"),
-        None => "storage did not take it, trying again".to_owned(),
+        Some((_, attempt)) => words.fill(Word::StorageRetry, &[&decimal(attempt.into())]),
+        None => words.text(Word::StorageRetries).to_owned(),
     }
 }
 
@@ -160,146 +176,207 @@ fn first_retrying(state: &FileMessage) -> Option<(u32, u32)> {
 
 /// For `aria-valuetext`, which replaces the number for a screen reader and so repeats it.
 #[must_use]
-pub fn value_text(row: &Row) -> String {
+pub fn value_text(words: Words, row: &Row) -> String {
     if let Some(left) = row.left {
-        return format!("{} percent sent from this browser", percent_left(row, left));
+        return words.fill(Word::ValueSentHere, &[&percent_left(row, left)]);
     }
     let Some(state) = &row.message else {
-        return "starting".to_owned();
+        return words.text(Word::ValueStarting).to_owned();
     };
-    let percent = state.progress;
+    let percent = decimal(state.progress.into());
+    let say = |rest: &str| words.fill(Word::ValueAnd, &[&percent, rest]);
     match (look(row), state.waiting) {
-        (Look::Stored, _) => "100 percent, stored".to_owned(),
-        (Look::Cancelled, _) => "cancelled".to_owned(),
-        (Look::Failed, _) => format!("failed at {percent} percent"),
-        (_, Some(Waiting::Client)) => format!("{percent} percent, waiting for your connection"),
-        (_, Some(Waiting::Storage)) => format!("{percent} percent, storage is slow"),
-        (_, Some(Waiting::Retry)) => format!("{percent} percent, trying again"),
-        (_, None) if Some(state.sent) == state.total => format!("{percent} percent, finishing"),
-        (_, None) => match state.parts.filter(|&parts| parts > 1) {
-            Some(parts) => {
-                format!("{percent} percent sent to storage, {} of {parts} parts stored", state.parts_stored)
+        (Look::Stored, _) => words.text(Word::ValueStored).to_owned(),
+        (Look::Cancelled, _) => words.text(Word::ValueCancelled).to_owned(),
+        (Look::Failed, _) => words.fill(Word::ValueFailed, &[&percent]),
+        (_, Some(Waiting::Client)) => say(words.text(Word::WaitingForYou)),
+        (_, Some(Waiting::Storage)) => say(words.text(Word::StorageSlow)),
+        (_, Some(Waiting::Retry)) => say(words.text(Word::TryingAgain)),
+        (_, None) if Some(state.sent) == state.total => say(words.text(Word::Finishing)),
+        (_, None) => {
+            let sent = words.fill(Word::ValueSent, &[&percent]);
+            match parts_stored(words, state) {
+                Some(parts) => words.fill(Word::Listed, &[&sent, &parts]),
+                None => sent,
             }
-            None => format!("{percent} percent sent to storage"),
-        },
+        }
     }
 }
 
 /// What a change is worth saying aloud, if anything: a state once, a quarter now and then.
 #[must_use]
-pub fn announcement(file_type: FileType, before: Option<&Row>, after: Option<&Row>) -> Option<Spoken> {
+pub fn announcement(
+    words: Words,
+    file_type: FileType,
+    before: Option<&Row>,
+    after: Option<&Row>,
+) -> Option<Spoken> {
     let after = after?;
-    let noun = noun(file_type);
+    let noun = noun(words, file_type);
+    let status = |word, rest: &str| Some(Spoken::Status(words.fill(word, &[noun, rest])));
     if before.is_none_or(Row::is_over) && !after.is_over() {
-        return Some(Spoken::Status(format!("Uploading the {noun}.")));
+        return status(Word::SayUploading, "");
     }
     let before = before?;
     let (was, is) = (look(before), look(after));
-    let Caption { headline, detail } = caption(after);
     match is {
-        Look::Failed if is != was => Some(Spoken::Alert(format!("{headline} {detail}"))),
-        Look::Stored if is != was => Some(Spoken::Status(format!("The {noun} is stored."))),
-        Look::Cancelled if is != was => {
-            Some(Spoken::Status(format!("The {noun} was cancelled. Nothing was stored.")))
-        }
-        Look::Waiting if is != was => Some(Spoken::Status(format!("The {noun}: {headline}."))),
         Look::Running if after.milestone > before.milestone => {
-            let milestone = after.milestone;
-            Some(Spoken::Status(format!("The {noun}: {milestone} percent sent to storage.")))
+            status(Word::SayPercent, &decimal(after.milestone.into()))
         }
-        _ => None,
+        _ if is == was => None,
+        Look::Failed => {
+            let Caption { headline, detail } = caption(words, after);
+            Some(Spoken::Alert(joined(&headline, &detail)))
+        }
+        Look::Stored => status(Word::IsStored, ""),
+        Look::Cancelled => status(Word::SayCancelled, ""),
+        Look::Waiting => status(Word::SayWaiting, &caption(words, after).headline),
+        Look::Running => None,
     }
 }
 
 /// What the page's one button does now; `waiting` is whether a chosen file is not stored yet.
 #[must_use]
-pub fn button(all: &Transfers, waiting: bool) -> String {
-    let label = match (all.is_cancelling(), all.is_running(), waiting, all.stored()) {
-        (true, ..) => "Cancelling",
-        (_, true, ..) => "Cancel",
-        (_, _, false, 2) => "Upload two more",
-        (_, _, false, 1) => "Upload another",
-        _ => "Upload",
-    };
-    label.to_owned()
+pub fn button(words: Words, all: &Transfers, waiting: bool) -> &'static str {
+    words.text(match (all.is_cancelling(), all.is_running(), waiting, all.stored()) {
+        (true, ..) => Word::Cancelling,
+        (_, true, ..) => Word::Cancel,
+        (_, _, false, 2) => Word::UploadTwoMore,
+        (_, _, false, 1) => Word::UploadAnother,
+        _ => Word::Upload,
+    })
 }
 
 /// Why there is nothing live to show; empty when there is.
 #[must_use]
-pub fn note(all: &Transfers, connected: bool) -> String {
-    let text = match (all.is_running(), all.is_broken(), connected && !all.is_blind()) {
-        (true, true, _) => "The connection broke. Asking the server what became of the upload.",
-        (true, _, false) => {
-            "Live progress is not available. The upload is still running; the bars show what was sent from this \
-             browser, not what is stored."
-        }
-        _ => "",
+pub fn note(words: Words, state: &State) -> String {
+    let all = &state.transfers;
+    if !all.is_running() {
+        return String::new();
+    }
+    if let Some((sent, received)) = state.held_back {
+        return words.fill(Word::NoteHeldBack, &[&size(words, sent), &size(words, received)]);
+    }
+    let word = match (all.is_broken(), state.connected && !all.is_blind()) {
+        (true, _) => Word::NoteBroken,
+        (_, false) => Word::NoteBlind,
+        _ => return String::new(),
     };
-    text.to_owned()
+    words.text(word).to_owned()
+}
+
+/// Whether to throw away what is stored already.
+#[must_use]
+pub fn cancel_question(words: Words, all: &Transfers) -> String {
+    match all.parts_at_stake() {
+        1 => words.text(Word::CancelQuestionOne).to_owned(),
+        parts => words.fill(Word::CancelQuestion, &[&decimal(parts.into())]),
+    }
+}
+
+/// All that is known of an upload, for whoever runs the service: by line, so that it can be sent to them.
+#[must_use]
+pub fn report(words: Words, all: &Transfers) -> String {
+    let Some(upload_id) = all.upload_id() else { return String::new() };
+    let mut lines = [words.text(Word::Reference), " ", upload_id, "\n"].concat();
+    for file_type in FileType::ALL {
+        let Some(row) = all.row(file_type) else { continue };
+        let Caption { headline, detail } = caption(words, row);
+        let said = joined(&headline, &detail);
+        let code = row.code().unwrap_or_default();
+        let line = [noun(words, file_type), ": ", &said, " ", code];
+        lines.push_str(line.concat().trim_end());
+        lines.push('\n');
+        let Some(state) = &row.message else { continue };
+        for (segment, part) in segments(state).iter().zip(1..) {
+            let attempt = state.active.iter().find(|active| u64::from(active.part) == part).map(|active| active.attempt);
+            let word = words.text(match segment.state {
+                PartState::Empty => Word::PartEmpty,
+                PartState::Sending => Word::PartSending,
+                PartState::Sent => Word::PartSent,
+                PartState::Stored => Word::PartStored,
+                PartState::Retrying => Word::PartRetrying,
+            });
+            let again = attempt.filter(|&attempt| attempt > 1).map(|attempt| {
+                [", ", words.text(Word::Attempts), " ", &decimal(attempt.into())].concat()
+            });
+            let size = size(words, segment.bytes);
+            let again = again.unwrap_or_default();
+            lines.push_str(&["  ", words.text(Word::Part), " ", &decimal(part), ": ", &size, ", ", word, &again, "\n"].concat());
+        }
+    }
+    lines
 }
 
 /// The page's one line for both files; empty while bytes still have to come.
 #[must_use]
-pub fn summary(all: &Transfers) -> String {
+pub fn summary(words: Words, all: &Transfers) -> String {
     if all.is_running() {
         // True because the transfer runs in a task of the server's own.
         let may_leave = all.is_received() && !all.is_cancelling();
-        let text = "Everything is received: you can leave this page now.";
-        return if may_leave { text.to_owned() } else { String::new() };
+        return if may_leave { words.text(Word::MayLeave).to_owned() } else { String::new() };
     }
     match FileType::ALL.map(|file_type| all.row(file_type)) {
-        [Some(document), Some(image)] if all.stored() == 2 => both_stored(document, image),
-        rows => {
-            let ends = FileType::ALL.into_iter().zip(rows);
-            let ends = ends.filter_map(|(file_type, row)| row.map(|row| ended(file_type, row)));
-            ends.collect::<Vec<_>>().join(" ")
+        [Some(document), Some(image)] if all.stored() == 2 => both_stored(words, document, image),
+        [document, image] => {
+            let ended = |file_type, row: Option<&Row>| {
+                row.map_or_else(String::new, |row| words.fill(ended(row), &[noun(words, file_type)]))
+            };
+            joined(&ended(FileType::DocsFile, document), &ended(FileType::MsaImgs, image))
         }
     }
 }
 
-fn both_stored(document: &Row, image: &Row) -> String {
+fn both_stored(words: Words, document: &Row, image: &Row) -> String {
     let ended_ms = |row: &Row| row.message.as_ref().map_or(0, |state| state.at_ms);
     // Two uploads have two clocks.
     let one_upload = document.upload_id() == image.upload_id();
     match ended_ms(document).max(ended_ms(image)) {
-        ms if ms > 0 && one_upload => format!("Both stored in {}.", duration(ms)),
-        _ => "Both stored.".to_owned(),
+        ms if ms > 0 && one_upload => words.fill(Word::BothStoredIn, &[&duration(words, ms)]),
+        _ => words.text(Word::BothStored).to_owned(),
     }
 }
 
-fn ended(file_type: FileType, row: &Row) -> String {
-    let noun = noun(file_type);
+fn ended(row: &Row) -> Word {
     match look(row) {
-        Look::Stored => format!("The {noun} is stored."),
-        Look::Cancelled => format!("The {noun} was cancelled."),
-        _ if is_open(row.code().unwrap_or_default(), row.told()) => {
-            format!("The {noun} did not get through.")
-        }
-        _ => format!("The {noun} is not stored."),
+        Look::Stored => Word::IsStored,
+        Look::Cancelled => Word::IsCancelled,
+        _ if is_open(row.code().unwrap_or_default(), row.told()) => Word::IsLost,
+        _ => Word::NotStored,
     }
 }
 
 /// For the window: a person in another tab sees how far it is.
 #[must_use]
-pub fn title(all: &Transfers) -> String {
-    if all.is_running() {
-        return if all.is_blind() {
-            "Sending \u{2013} Upload".to_owned()
-        } else {
-            format!("{} % \u{2013} Upload", all.percent())
-        };
-    }
+pub fn title(words: Words, all: &Transfers) -> String {
     let ends = FileType::ALL.map(|file_type| all.row(file_type).map(look));
-    let word = if ends.contains(&Some(Look::Failed)) {
-        "Failed \u{2013} "
+    let word = if all.is_running() {
+        if all.is_blind() { Word::TitleSending } else { Word::TitlePercent }
+    } else if ends.contains(&Some(Look::Failed)) {
+        Word::TitleFailed
     } else if ends.contains(&Some(Look::Stored)) {
-        "Stored \u{2013} "
+        Word::TitleStored
     } else {
-        ""
+        Word::Title
     };
-    format!("{word}Upload")
+    words.fill(word, &[&decimal(all.percent().into())])
 }
 
-fn lines(headline: &str, detail: String) -> Caption {
-    Caption { headline: headline.to_owned(), detail }
+/// The window's icon says it too.
+#[must_use]
+pub fn title_icon(all: &Transfers) -> &'static str {
+    let ends = FileType::ALL.map(|file_type| all.row(file_type).map(look));
+    if all.is_running() {
+        "/favicon-running.svg"
+    } else if ends.contains(&Some(Look::Failed)) {
+        "/favicon-failed.svg"
+    } else if ends.contains(&Some(Look::Stored)) {
+        "/favicon-stored.svg"
+    } else {
+        "/favicon.svg"
+    }
+}
+
+fn headline(text: &str) -> Caption {
+    Caption { headline: text.to_owned(), detail: String::new() }
 }

@@ -1,11 +1,12 @@
 //! From a button, a drop, the clipboard or a camera into the form's inputs: they alone keep the files.
 
 use wasm_bindgen::JsCast;
+use wasm_bindgen_futures::JsFuture;
 use web_sys::{DataTransfer, File, FileList, HtmlInputElement, Url};
 
 use crate::dom;
 use crate::send::bytes_of;
-use crate::sentences::{Kind, Refusal, fits, shown, size};
+use crate::sentences::{Kind, Refusal, shown, size};
 use crate::state::Preview;
 use crate::wire::FileType;
 use crate::words::Words;
@@ -59,6 +60,12 @@ pub fn look(words: Words, kind: Kind) -> Result<Option<Preview>, Refusal> {
     Ok(Some(Preview { name: shown(&name), size: size(words, bytes), thumbnail, is_here: true }))
 }
 
+/// Whether the browser can still read a file: not once it was changed or moved since it was chosen.
+pub async fn is_readable(file: &File) -> bool {
+    let Ok(first) = file.slice_with_i32_and_i32(0, 1) else { return false };
+    JsFuture::from(first.array_buffer()).await.is_ok()
+}
+
 /// What was dropped or pasted, by the place each file belongs to; `here` is for those whose type does not say.
 #[must_use]
 pub fn hand_out(transfer: &DataTransfer, kinds: &[Kind; 2], here: FileType) -> [Handed; 2] {
@@ -69,7 +76,7 @@ pub fn hand_out(transfer: &DataTransfer, kinds: &[Kind; 2], here: FileType) -> [
     let folders: Vec<String> = folders.filter(|entry| entry.is_directory()).map(|entry| entry.name()).collect();
     for file in each(transfer.files()) {
         let name = file.name();
-        let kind = kinds.iter().find(|kind| fits(**kind, &name, &file.type_()));
+        let kind = kinds.iter().find(|kind| kind.is_meant(&name, &file.type_()));
         let place = &mut handed[kind.map_or(here, |kind| kind.file_type) as usize];
         if folders.contains(&name) {
             place.has_folder = true;
@@ -87,8 +94,8 @@ pub fn takers(transfer: &DataTransfer, kinds: &[Kind; 2]) -> [bool; 2] {
     let types: Vec<String> = (0..items.length())
         .filter_map(|place| items.get(place).filter(|item| item.kind() == "file").map(|item| item.type_()))
         .collect();
-    let fitting = kinds.map(|kind| types.iter().any(|mime| fits(kind, "", mime)));
-    let is_known = types.iter().all(|mime| kinds.iter().any(|kind| fits(*kind, "", mime)));
+    let fitting = kinds.map(|kind| types.iter().any(|mime| kind.is_meant("", mime)));
+    let is_known = types.iter().all(|mime| kinds.iter().any(|kind| kind.is_meant("", mime)));
     if is_known && !types.is_empty() { fitting } else { [true; 2] }
 }
 

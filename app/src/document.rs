@@ -2,13 +2,18 @@
 
 use leptos::prelude::*;
 
-use crate::page::{App, Session};
-use crate::sentences::{Refusal, advice, result_words};
+use crate::page::Page;
+use crate::session::kinds;
+use crate::sentences::{Refusal, advice, cause, result_words};
 use crate::wire::{FileOutcome, Outcome, Problem, UploadAnswer};
+use crate::words::{Language, Word, Words};
 
 /// What one rendered page needs; the addresses are absolute paths.
 #[derive(Clone, Debug)]
 pub struct PageConfig {
+    pub language: Language,
+    /// Whether the address asked for the language; the page's links then ask for it too.
+    pub is_language_asked: bool,
     /// 128 random bits or more, fresh with each page.
     pub client_id: String,
     /// For the inline script, when the answer's policy asks for one.
@@ -24,13 +29,11 @@ pub struct PageConfig {
 }
 
 impl PageConfig {
-    fn session(&self) -> Session {
-        Session {
-            client_id: self.client_id.clone(),
-            max_document: self.max_document,
-            max_image: self.max_image,
-            allow_svg: self.allow_svg,
+    fn address(&self, path: &str) -> String {
+        if !self.is_language_asked {
+            return path.to_owned();
         }
+        format!("{path}?lang={}", self.language.code())
     }
 }
 
@@ -56,16 +59,17 @@ fn document_html<V: IntoView>(view: impl FnOnce() -> V) -> String {
 
 /// The upload page, for whoever renders it in an owner of their own.
 pub fn shell(config: PageConfig) -> impl IntoView {
-    let session = config.session();
+    let words = Words::of(config.language);
+    let kinds = kinds(config.max_document, config.max_image, config.allow_svg);
     let script = format!(
         "import init,{{hydrate}} from {js:?};await init({{module_or_path:{wasm:?}}});hydrate()",
         js = config.js,
         wasm = config.wasm,
     );
     view! {
-        <html lang="en">
+        <html lang=config.language.code() dir=config.language.direction()>
             <head>
-                {head("Upload", &config.css)}
+                {head(words.text(Word::Title), &config.css)}
                 <link rel="modulepreload" href=config.js.clone() />
                 <link
                     rel="preload"
@@ -77,12 +81,13 @@ pub fn shell(config: PageConfig) -> impl IntoView {
                 <script type="module" nonce=config.nonce.clone() inner_html=script></script>
             </head>
             <body
-                data-client-id=session.client_id.clone()
-                data-max-document=session.max_document
-                data-max-image=session.max_image
-                data-allow-svg=u8::from(session.allow_svg)
+                data-client-id=config.client_id.clone()
+                data-max-document=config.max_document
+                data-max-image=config.max_image
+                data-allow-svg=u8::from(config.allow_svg)
+                data-words=words.to_text()
             >
-                <App session=session.clone() />
+                <Page words kinds upload=config.address("/upload") />
             </body>
         </html>
     }
@@ -95,20 +100,22 @@ pub fn result_page(config: PageConfig, answer: Result<UploadAnswer, Box<Problem>
         Err(problem) => (Some(problem.clone()), problem.files),
     };
     let all = files.iter().all(|file| file.outcome == Outcome::Stored) && problem.is_none();
-    let heading = match (all, files.len()) {
-        (true, 2) => "Both are stored",
-        (true, _) => "It is stored",
-        (false, _) => "Not everything is stored",
-    };
-    let cards: Vec<_> = files.iter().map(|file| outcome_card(file, problem.as_deref())).collect();
+    let words = Words::of(config.language);
+    let heading = words.text(match (all, files.len()) {
+        (true, 2) => Word::ResultBoth,
+        (true, _) => Word::ResultOne,
+        (false, _) => Word::ResultNot,
+    });
+    let cards: Vec<_> = files.iter().map(|file| outcome_card(words, file, problem.as_deref())).collect();
     // A request that failed as a whole has no files to speak of.
     let whole = problem.filter(|_| files.is_empty()).map(|problem| {
         let reference = problem.upload_id.as_deref().unwrap_or_default();
-        let advice = advice(&problem.code, Some(Outcome::Failed), reference);
-        failed_card(Refusal { sentence: problem.detail, advice })
+        let outcome = Some(Outcome::Failed);
+        let advice = advice(words, &problem.code, outcome, reference);
+        failed_card(Refusal { sentence: cause(words, &problem.code, outcome, &problem.detail), advice })
     });
     view! {
-        <html lang="en">
+        <html lang=config.language.code() dir=config.language.direction()>
             <head>{head(heading, &config.css)}</head>
             <body>
                 <main>
@@ -117,7 +124,7 @@ pub fn result_page(config: PageConfig, answer: Result<UploadAnswer, Box<Problem>
                         <h1>{heading}</h1>
                     </header>
                     <div class="cards">{cards} {whole}</div>
-                    <p class="actions"><a class="primary" href="/">"Upload more"</a></p>
+                    <p class="actions"><a class="primary" href=config.address("/")>{words.text(Word::UploadMore)}</a></p>
                 </main>
             </body>
         </html>
@@ -136,8 +143,8 @@ fn head(title: &'static str, css: &str) -> AnyView {
     .into_any()
 }
 
-fn outcome_card(file: &FileOutcome, problem: Option<&Problem>) -> AnyView {
-    let (sentence, rest) = result_words(file, problem);
+fn outcome_card(words: Words, file: &FileOutcome, problem: Option<&Problem>) -> AnyView {
+    let (sentence, rest) = result_words(words, file, problem);
     if file.outcome != Outcome::Stored {
         return failed_card(Refusal { sentence, advice: rest });
     }
@@ -146,7 +153,7 @@ fn outcome_card(file: &FileOutcome, problem: Option<&Problem>) -> AnyView {
             <p class="headline">{sentence}</p>
             <p class="detail">{rest}</p>
             {file.key.clone().map(|key| {
-                let link = file.link.clone().map(|link| view! { <a class="button" href=link>"Download"</a> });
+                let link = file.link.clone().map(|link| view! { <a class="button" href=link>{words.text(Word::Download)}</a> });
                 view! { <div class="key"><code>{key}</code>{link}</div> }
             })}
         </section>

@@ -50,9 +50,9 @@ pub fn focus(id: &str) {
     }
 }
 
-/// Hears an event for as long as the page lives.
+/// Hears an event for as long as the page lives, and on its way down: `toggle` does not bubble.
 pub fn listen(target: &EventTarget, name: &str, on_event: Box<dyn FnMut(Event)>) {
     let listener = Closure::wrap(on_event);
-    drop(target.add_event_listener_with_callback(name, listener.as_ref().unchecked_ref()));
+    drop(target.add_event_listener_with_callback_and_bool(name, listener.as_ref().unchecked_ref(), true));
     listener.forget();
 }

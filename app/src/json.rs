@@ -43,7 +43,18 @@ impl Json {
 /// `None` for anything that is not what the contract says.
 #[must_use]
 pub fn file_message(text: &str) -> Option<FileMessage> {
+    message(&Json::parse(text)?)
+}
+
+/// The states of an upload's files, each with its key and link once it is stored.
+#[must_use]
+pub fn snapshot(text: &str) -> Option<Vec<FileMessage>> {
     let json = Json::parse(text)?;
+    json.text("upload_id")?;
+    Some(json.items("files").filter_map(|file| message(&file)).collect())
+}
+
+fn message(json: &Json) -> Option<FileMessage> {
     Some(FileMessage {
         file_type: match json.text("file_type")?.as_str() {
             "docs_file" => FileType::DocsFile,
@@ -80,7 +91,7 @@ pub fn file_message(text: &str) -> Option<FileMessage> {
         at_ms: json.number("at_ms")?,
         code: json.text("code"),
         key: json.text("key"),
-        link: None,
+        link: json.text("link"),
     })
 }
 

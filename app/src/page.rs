@@ -11,7 +11,7 @@ use crate::words::{Word, Words};
 
 /// The form, its two cards, and what is said of both.
 #[component]
-pub fn Page(words: Words, kinds: [Kind; 2]) -> impl IntoView {
+pub fn Page(words: Words, kinds: [Kind; 2], upload: String) -> impl IntoView {
     let text = move |word| words.text(word);
     view! {
         <main>
@@ -20,7 +20,7 @@ pub fn Page(words: Words, kinds: [Kind; 2]) -> impl IntoView {
                 <h1>{text(Word::Heading)}</h1>
                 <p class="lead">{text(Word::Lead)}</p>
             </header>
-            <form method="post" action="/upload" enctype="multipart/form-data">
+            <form method="post" action=upload enctype="multipart/form-data">
                 <div class="cards">{kinds.map(|kind| view! { <Card words kind /> }).collect_view()}</div>
                 <div class="actions">
                     <button type="submit" class="primary">
@@ -41,7 +41,10 @@ pub fn Page(words: Words, kinds: [Kind; 2]) -> impl IntoView {
             </form>
             <details hidden>
                 <summary>{text(Word::Details)}</summary>
-                <div class="parts-table"></div>
+                <pre class="report"></pre>
+                <button type="button" class="button" data-do="report">
+                    {text(Word::CopyText)}
+                </button>
             </details>
             <p class="unseen" role="status"></p>
             <p class="unseen" role="alert"></p>

@@ -5,7 +5,7 @@
 use leptos::prelude::document;
 use web_sys::Element;
 
-use crate::captions::{button, caption, cancel_question, look, note, summary, title, title_icon, value_text};
+use crate::captions::{button, caption, cancel_question, look, note, report, summary, title, title_icon, value_text};
 use crate::dom::{find, mark, say, style, write};
 use crate::lanes::{Segment, percent, share, status_word, storage_lane, word};
 use crate::sentences::Kind;
@@ -168,4 +168,13 @@ fn add(inside: &Element, tag: &str, class: &str) -> Option<Element> {
     element.set_class_name(class);
     inside.append_child(&element).ok()?;
     Some(element)
+}
+
+/// For whoever wants to know, and only while they look.
+fn paint_details(main: &Element, all: &Transfers, words: Words) {
+    let Some(details) = find(main, "details") else { return };
+    mark(&details, "hidden", all.upload_id().is_none());
+    if details.has_attribute("open") {
+        say(&details, ".report", &report(words, all));
+    }
 }

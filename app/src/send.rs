@@ -25,20 +25,6 @@ pub enum Step {
     Ended(u16, String),
 }
 
-/// A request under way. Dropping it leaves it running; `abort` ends it.
-pub struct Running {
-    request: XmlHttpRequest,
-    /// The browser calls it for as long as the request runs.
-    _listener: Closure<dyn FnMut(ProgressEvent)>,
-}
-
-impl Running {
-    /// It ends at once, by a last step with status 0.
-    pub fn abort(&self) {
-        drop(self.request.abort());
-    }
-}
-
 /// The size of a file in bytes.
 #[must_use]
 pub fn bytes_of(file: &File) -> u64 {
@@ -56,7 +42,7 @@ fn whole(bytes: f64) -> u64 {
 ///
 /// # Errors
 /// The browser cannot even begin.
-pub fn post(files: &[Chosen], client_id: &str, on_step: Box<dyn FnMut(Step)>) -> Result<Running, JsValue> {
+pub fn post(files: &[Chosen], client_id: &str, on_step: Box<dyn FnMut(Step)>) -> Result<XmlHttpRequest, JsValue> {
     let request = open("POST", &upload_url())?;
     request.set_request_header(CLIENT_ID_HEADER, client_id)?;
     let form = FormData::new()?;
@@ -71,7 +57,7 @@ pub fn post(files: &[Chosen], client_id: &str, on_step: Box<dyn FnMut(Step)>) ->
 ///
 /// # Errors
 /// The browser cannot even begin.
-pub fn ask(method: &str, path: &str, on_step: Box<dyn FnMut(Step)>) -> Result<Running, JsValue> {
+pub fn ask(method: &str, path: &str, on_step: Box<dyn FnMut(Step)>) -> Result<XmlHttpRequest, JsValue> {
     follow(open(method, path)?, None, on_step)
 }
 
@@ -85,7 +71,7 @@ fn follow(
     request: XmlHttpRequest,
     form: Option<&FormData>,
     mut on_step: Box<dyn FnMut(Step)>,
-) -> Result<Running, JsValue> {
+) -> Result<XmlHttpRequest, JsValue> {
     let asked = request.clone();
     // One closure for both events: a second one would cost the page more than the question.
     let listener = Closure::<dyn FnMut(ProgressEvent)>::new(move |event: ProgressEvent| {
@@ -96,18 +82,21 @@ fn follow(
             Step::Ended(asked.status().unwrap_or(0), body.unwrap_or_default())
         });
     });
-    let callback = Some(listener.as_ref().unchecked_ref());
+    // The request has it from now on.
+    let listener = listener.into_js_value();
+    let callback = Some(listener.unchecked_ref());
     request.set_onloadend(callback);
     if form.is_some() {
         request.set_request_header("Accept", "application/json")?;
         request.upload()?.set_onprogress(callback);
     }
     request.send_with_opt_form_data(form)?;
-    Ok(Running { request, _listener: listener })
+    Ok(request)
 }
 
 /// The form's own action, so that the page without JavaScript and this one agree.
-fn upload_url() -> String {
+#[must_use]
+pub fn upload_url() -> String {
     let form = document().query_selector("form").ok().flatten();
     form.and_then(|form| form.get_attribute("action")).unwrap_or_else(|| "/upload".to_owned())
 }

@@ -2,6 +2,7 @@
 //! formatting one float costs the page 9 kB.
 
 use crate::wire::{FileOutcome, FileType, Outcome, Problem};
+use crate::words::{Word, Words, decimal, joined};
 
 /// A sentence, and what to do about it (may be empty).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,19 +22,13 @@ pub struct Kind {
 }
 
 impl Kind {
-    /// "document" or "image".
-    #[must_use]
-    pub const fn noun(self) -> &'static str {
-        noun(self.file_type)
-    }
-
     /// "Document" or "Image".
     #[must_use]
-    pub const fn title(self) -> &'static str {
-        match self.file_type {
-            FileType::DocsFile => "Document",
-            FileType::MsaImgs => "Image",
-        }
+    pub fn title(self, words: Words) -> &'static str {
+        words.text(match self.file_type {
+            FileType::DocsFile => Word::DocumentTitle,
+            FileType::MsaImgs => Word::ImageTitle,
+        })
     }
 
     /// As the wire calls the file.
@@ -43,6 +38,29 @@ impl Kind {
             FileType::DocsFile => "docs_file",
             FileType::MsaImgs => "msa_imgs",
         }
+    }
+
+    /// Its place among the two.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self.file_type as usize
+    }
+
+    /// Whether a file, by its name or its MIME type, is meant for this place; also one that is refused there with advice.
+    #[must_use]
+    pub fn is_meant(self, name: &str, mime: &str) -> bool {
+        let by_name = extension(name).is_some_and(|end| match end.as_str() {
+            "doc" => self.file_type == FileType::DocsFile,
+            "heic" | "heif" => self.file_type == FileType::MsaImgs,
+            end => self.accepts(end),
+        });
+        let is_image = mime.starts_with("image/");
+        let is_document = matches!(mime, "application/pdf" | "application/msword") || mime.contains("wordprocessingml");
+        by_name || if self.file_type == FileType::MsaImgs { is_image } else { is_document }
+    }
+
+    fn accepts(self, extension: &str) -> bool {
+        self.accept().split(',').any(|known| known[1..] == *extension)
     }
 
     /// For the input's `accept`.
@@ -57,83 +75,92 @@ impl Kind {
 
     /// "PDF or DOCX".
     #[must_use]
-    pub const fn types(self) -> &'static str {
-        match (self.file_type, self.svg) {
-            (FileType::DocsFile, _) => "PDF or DOCX",
-            (FileType::MsaImgs, false) => "JPEG, PNG, WebP, GIF, AVIF or TIFF",
-            (FileType::MsaImgs, true) => "JPEG, PNG, WebP, GIF, AVIF, TIFF or SVG",
-        }
+    pub fn types(self, words: Words) -> &'static str {
+        words.text(match (self.file_type, self.svg) {
+            (FileType::DocsFile, _) => Word::DocumentTypes,
+            (FileType::MsaImgs, false) => Word::ImageTypes,
+            (FileType::MsaImgs, true) => Word::ImageTypesSvg,
+        })
     }
 
     /// "PDF or DOCX, up to 25 MiB".
     #[must_use]
-    pub fn hint(self) -> String {
-        format!("{}, up to {}", self.types(), limit(self.limit))
+    pub fn hint(self, words: Words) -> String {
+        words.fill(Word::Hint, &[self.types(words), &limit(words, self.limit)])
     }
 
     /// Why a chosen file would be refused; name and size only, its bytes are the server's to judge.
     #[must_use]
-    pub fn refuse(self, name: &str, bytes: u64) -> Option<Refusal> {
-        let noun = self.noun();
+    pub fn refuse(self, words: Words, name: &str, bytes: u64) -> Option<Refusal> {
+        let noun = noun(words, self.file_type);
         let extension = extension(name);
         let name = shown(name);
-        if let Some(advice) = self.wrong_extension(&name, extension) {
-            let article = if self.file_type == FileType::DocsFile {
-                "a PDF or DOCX".to_owned()
-            } else {
-                format!("a {}", self.types())
-            };
-            return Some(refusal(format!("The {noun} must be {article}."), advice));
+        if let Some(advice) = self.wrong_extension(words, &name, extension) {
+            let sentence = words.fill(Word::MustBe, &[noun, self.types(words)]);
+            return Some(Refusal { sentence, advice });
         }
         if bytes == 0 {
-            return Some(refusal(
-                format!("The {noun} is empty."),
-                format!("\u{201c}{name}\u{201d} has 0 bytes."),
-            ));
+            return Some(Refusal {
+                sentence: words.fill(Word::IsEmpty, &[noun]),
+                advice: words.fill(Word::HasNoBytes, &[&name]),
+            });
         }
-        (bytes > self.limit).then(|| {
-            refusal(
-                format!("The {noun} can be up to {}.", limit(self.limit)),
-                format!("\u{201c}{name}\u{201d} is {}.", size(bytes)),
-            )
+        (bytes > self.limit).then(|| Refusal {
+            sentence: words.fill(Word::UpTo, &[noun, &limit(words, self.limit)]),
+            advice: words.fill(Word::IsSize, &[&name, &size(words, bytes)]),
         })
     }
 
     /// A name without an extension is fine: the server looks at the bytes.
-    fn wrong_extension(self, name: &str, extension: Option<String>) -> Option<String> {
+    fn wrong_extension(self, words: Words, name: &str, extension: Option<String>) -> Option<String> {
         let extension = extension?;
-        if self.accept().split(',').any(|known| known[1..] == extension) {
+        if self.accepts(&extension) {
             return None;
         }
-        Some(match extension.as_str() {
-            "doc" => format!("\u{201c}{name}\u{201d} is an old Word file (.doc). Save it as DOCX."),
-            "heic" | "heif" => {
-                format!("\u{201c}{name}\u{201d} is HEIC. Share it as JPEG (\u{201c}Most compatible\u{201d}).")
-            }
-            other => format!("\u{201c}{name}\u{201d} is named .{other}."),
-        })
+        let word = match extension.as_str() {
+            "doc" => Word::IsOldWord,
+            "heic" | "heif" => Word::IsHeic,
+            _ => Word::IsNamed,
+        };
+        Some(words.fill(word, &[name, &extension]))
     }
 }
 
 /// "document" or "image".
 #[must_use]
-pub const fn noun(file_type: FileType) -> &'static str {
-    match file_type {
-        FileType::DocsFile => "document",
-        FileType::MsaImgs => "image",
-    }
+pub fn noun(words: Words, file_type: FileType) -> &'static str {
+    words.text(match file_type {
+        FileType::DocsFile => Word::Document,
+        FileType::MsaImgs => Word::Image,
+    })
 }
 
 /// Whoever presses Upload with nothing chosen.
 #[must_use]
-pub fn nothing_chosen() -> Refusal {
-    refusal("Choose a document or an image.".to_owned(), String::new())
+pub fn nothing_chosen(words: Words) -> Refusal {
+    Refusal { sentence: words.text(Word::NothingChosen).to_owned(), advice: String::new() }
+}
+
+/// A folder where a file should be.
+#[must_use]
+pub fn folder(words: Words) -> Refusal {
+    Refusal { sentence: words.text(Word::NoFolder).to_owned(), advice: String::new() }
+}
+
+/// A file that can no longer be read.
+#[must_use]
+pub fn unreadable(words: Words, name: &str) -> Refusal {
+    let sentence = words.fill(Word::Unreadable, &[name]);
+    Refusal { sentence, advice: words.text(Word::ChooseAgain).to_owned() }
 }
 
 /// Several files dropped where one has room.
 #[must_use]
-pub fn too_many(kind: Kind, count: u32) -> Refusal {
-    refusal(format!("Choose one {}.", kind.noun()), format!("You dropped {count}."))
+pub fn too_many(words: Words, kind: Kind, count: u32) -> Refusal {
+    Refusal {
+        sentence: words.fill(Word::ChooseOne, &[noun(words, kind.file_type)]),
+        advice: words.fill(Word::YouDropped, &[&decimal(count.into())]),
+    }
 }
 
 /// Whether a failed file may be stored all the same, as far as the page can know.
@@ -151,33 +178,32 @@ pub fn is_open(code: &str, outcome: Option<Outcome>) -> bool {
 /// `outcome` is what the answer of the POST said; without it a store that could not be reached
 /// leaves that question open.
 #[must_use]
-pub fn advice(code: &str, outcome: Option<Outcome>, reference: &str) -> String {
+pub fn advice(words: Words, code: &str, outcome: Option<Outcome>, reference: &str) -> String {
     let stored = match outcome {
-        Some(Outcome::Unknown) => "It is not known whether it was stored. ",
+        Some(Outcome::Unknown) => words.text(Word::NotKnown),
         _ if is_open(code, outcome) => "",
-        _ => "Nothing was stored. ",
+        _ => words.text(Word::NothingStored),
     };
-    let fix = match code {
-        _ if outcome == Some(Outcome::NotReceived) => "Try again.",
-        "cancelled" => "",
-        "storage_config" | "storage_full" => {
-            return format!(
-                "{stored}This is not your file. Tell whoever runs this service, reference {reference}."
-            );
-        }
+    joined(stored, &fix(code, outcome).map_or_else(String::new, |fix| words.fill(fix, &[reference])))
+}
+
+fn fix(code: &str, outcome: Option<Outcome>) -> Option<Word> {
+    Some(match code {
+        _ if outcome == Some(Outcome::NotReceived) => Word::TryAgain,
+        "cancelled" => return None,
+        "storage_config" | "storage_full" => Word::NotYourFile,
         "busy"
         | "rate_limited"
         | "server_shutdown"
         | "storage_busy"
         | "storage_unreachable"
-        | "storage_timeout" => "Try again in a minute.",
+        | "storage_timeout" => Word::TryLater,
         "type_mismatch" | "wrong_field_type" | "macros" | "empty_file" | "too_large" | "size_exceeded"
-        | "too_many_pixels" => "Choose another file.",
-        "client_id_foreign" => "Reload the page and choose the files again.",
-        CONNECTION_LOST | CLIENT_GONE => "Check your connection and try again.",
-        _ => "Try again.",
-    };
-    format!("{stored}{fix}").trim_end().to_owned()
+        | "too_many_pixels" => Word::ChooseOther,
+        "client_id_foreign" => Word::Reload,
+        CONNECTION_LOST | CLIENT_GONE => Word::CheckConnection,
+        _ => Word::TryAgain,
+    })
 }
 
 /// The server's code for a client whose connection ended.
@@ -187,27 +213,19 @@ pub const CONNECTION_LOST: &str = "connection_lost";
 /// The page's own code: cancelled, but the server did not confirm it in time.
 pub const UNCONFIRMED: &str = "unconfirmed";
 
-/// Said of a file that another one's failure kept from coming.
-pub const MISSED: &str = "Another file failed before this one came.";
-
-/// A sentence for a code that came without one.
+/// Why a file failed. What the server said of it stands where it is in the page's language, up to "Nothing of
+/// it was stored", "Try again" or "This is not your file": the advice says these, and knows more.
 #[must_use]
-pub fn sentence(code: &str) -> &'static str {
-    match code {
-        UNCONFIRMED => "Stopped. The server did not say what it had stored by then.",
-        "cancelled" => "Cancelled.",
-        _ => "The upload failed.",
+pub fn cause(words: Words, code: &str, outcome: Option<Outcome>, said: &str) -> String {
+    if !said.is_empty() && words.are_the_servers() {
+        let repeats = |three: &[u8]| matches!(three, b". N" | b". T");
+        let end = said.as_bytes().windows(3).position(repeats);
+        return end.map_or(said, |end| &said[..=end]).to_owned();
     }
-}
-
-/// What a broken connection is called; without a network that is all there is to say.
-#[must_use]
-pub fn broken(code: Option<&str>, offline: bool) -> &'static str {
-    match code {
-        _ if offline => "You are offline.",
-        Some(CLIENT_GONE) => "The connection broke before everything was sent.",
-        _ => "The connection broke before the server confirmed the upload.",
-    }
+    // The code is that of the file which is to blame.
+    let missed = (outcome == Some(Outcome::NotReceived)).then(|| words.text(Word::Missed));
+    let known = missed.or_else(|| words.fault(code));
+    known.unwrap_or_else(|| words.text(Word::Failed)).to_owned()
 }
 
 /// A file's name as text that cannot reorder or break the line it stands in: what would do so is
@@ -223,81 +241,85 @@ pub fn shown(name: &str) -> String {
 
 /// One file of the answer in words, for the page without JavaScript: what, then the rest.
 #[must_use]
-pub fn result_words(file: &FileOutcome, problem: Option<&Problem>) -> (String, String) {
-    let title = if file.field == FileType::DocsFile.field() { "The document" } else { "The image" };
+pub fn result_words(words: Words, file: &FileOutcome, problem: Option<&Problem>) -> (String, String) {
+    let document = file.field == FileType::DocsFile.field();
+    let noun = noun(words, if document { FileType::DocsFile } else { FileType::MsaImgs });
     let reference = problem.and_then(|problem| problem.upload_id.as_deref()).unwrap_or_default();
     let code = file.code.as_deref().unwrap_or_default();
-    let rest = || match problem {
-        Some(problem) if problem.code == code && problem.file.as_ref() == Some(&file.field) => {
-            format!("{} {}", problem.detail, advice(code, Some(file.outcome), reference))
+    let rest = || {
+        let advice = advice(words, code, Some(file.outcome), reference);
+        match problem {
+            Some(problem) if problem.code == code && problem.file.as_ref() == Some(&file.field) => {
+                joined(&cause(words, code, Some(file.outcome), &problem.detail), &advice)
+            }
+            _ => advice,
         }
-        _ => advice(code, Some(file.outcome), reference),
     };
-    match file.outcome {
-        Outcome::Stored => (format!("{title} is stored."), file.size.map(size).unwrap_or_default()),
-        Outcome::Failed => (format!("{title} is not stored."), rest()),
-        Outcome::NotReceived => (
-            format!("{title} is not stored."),
-            "The server had stopped reading before it came. Try again.".to_owned(),
-        ),
-        Outcome::Unknown => (format!("{title} may or may not be stored."), rest()),
-    }
+    let (word, rest) = match file.outcome {
+        Outcome::Stored => (Word::IsStored, file.size.map(|bytes| size(words, bytes)).unwrap_or_default()),
+        Outcome::Failed => (Word::NotStored, rest()),
+        Outcome::NotReceived => (Word::NotStored, words.text(Word::StoppedReading).to_owned()),
+        Outcome::Unknown => (Word::MayBeStored, rest()),
+    };
+    (words.fill(word, &[noun]), rest)
 }
 
 /// Decimal, one digit after the point, rounded down: "24.1 MB".
 #[must_use]
-pub fn size(bytes: u64) -> String {
-    let unit = unit_of(bytes);
-    format!("{} {}", scaled(bytes, unit), unit.1)
+pub fn size(words: Words, bytes: u64) -> String {
+    let (divisor, unit) = unit_of(bytes);
+    words.fill(unit, &[&scaled(bytes, divisor)])
 }
 
 /// Both in the unit of the whole: "15.7 of 24.1 MB".
 #[must_use]
-pub fn amount_of(bytes: u64, total: u64) -> String {
-    let unit = unit_of(total);
-    format!("{} of {} {}", scaled(bytes, unit), scaled(total, unit), unit.1)
+pub fn amount_of(words: Words, bytes: u64, total: u64) -> String {
+    words.fill(Word::Of, &[&scaled(bytes, unit_of(total).0), &size(words, total)])
 }
 
 /// A limit in the unit it was set in: "25 MiB".
 #[must_use]
-pub fn limit(bytes: u64) -> String {
-    for (shift, unit) in [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")] {
+pub fn limit(words: Words, bytes: u64) -> String {
+    let units = [(40, Word::Tebibytes), (30, Word::Gibibytes), (20, Word::Mebibytes), (10, Word::Kibibytes)];
+    for (shift, unit) in units {
         if bytes != 0 && bytes.trailing_zeros() >= shift {
-            return format!("{} {unit}", bytes >> shift);
+            return words.fill(unit, &[&decimal(bytes >> shift)]);
         }
     }
-    size(bytes)
+    size(words, bytes)
 }
 
 /// "22 s", "3 min 5 s".
 #[must_use]
-pub fn duration(ms: u64) -> String {
+pub fn duration(words: Words, ms: u64) -> String {
     let seconds = ms.div_ceil(1000).max(1);
-    match (seconds / 60, seconds % 60) {
-        (0, seconds) => format!("{seconds} s"),
-        (minutes, 0) => format!("{minutes} min"),
-        (minutes, seconds) => format!("{minutes} min {seconds} s"),
-    }
+    let (minutes, seconds) = (seconds / 60, seconds % 60);
+    let word = match (minutes, seconds) {
+        (0, seconds) => return words.fill(Word::Seconds, &[&decimal(seconds)]),
+        (_, 0) => Word::Minutes,
+        _ => Word::MinutesSeconds,
+    };
+    words.fill(word, &[&decimal(minutes), &decimal(seconds)])
 }
 
-type Unit = (u64, &'static str);
-
-const fn unit_of(bytes: u64) -> Unit {
+const fn unit_of(bytes: u64) -> (u64, Word) {
     match bytes {
-        1 => (1, "byte"),
-        0 | 2..1_000 => (1, "bytes"),
-        1_000..1_000_000 => (1_000, "kB"),
-        1_000_000..1_000_000_000 => (1_000_000, "MB"),
-        1_000_000_000..1_000_000_000_000 => (1_000_000_000, "GB"),
-        _ => (1_000_000_000_000, "TB"),
+        1 => (1, Word::Byte),
+        0 | 2..1_000 => (1, Word::Bytes),
+        1_000..1_000_000 => (1_000, Word::Kilobytes),
+        1_000_000..1_000_000_000 => (1_000_000, Word::Megabytes),
+        1_000_000_000..1_000_000_000_000 => (1_000_000_000, Word::Gigabytes),
+        _ => (1_000_000_000_000, Word::Terabytes),
     }
 }
 
-fn scaled(bytes: u64, (divisor, _): Unit) -> String {
-    if divisor == 1 {
-        return format!("{bytes}");
+fn scaled(bytes: u64, divisor: u64) -> String {
+    let mut number = decimal(bytes / divisor);
+    if divisor > 1 {
+        number.push('.');
+        number.push_str(&decimal(bytes % divisor / (divisor / 10)));
     }
-    format!("{}.{}", bytes / divisor, bytes % divisor / (divisor / 10))
+    number
 }
 
 /// Lower case; `None` where the last piece does not look like one ("report.2026", ".profile").
@@ -310,56 +332,61 @@ fn extension(name: &str) -> Option<String> {
     looks_like_one.then(|| extension.to_ascii_lowercase())
 }
 
-fn refusal(sentence: String, advice: String) -> Refusal {
-    Refusal { sentence, advice }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::words::Language;
 
     const DOCUMENT: Kind = Kind { file_type: FileType::DocsFile, limit: 25 << 20, svg: false };
     const IMAGE: Kind = Kind { file_type: FileType::MsaImgs, limit: 10 << 20, svg: false };
 
+    fn english() -> Words {
+        Words::of(Language::English)
+    }
+
+    fn arabic() -> Words {
+        Words::of(Language::Arabic)
+    }
+
     #[test]
     fn sizes_are_whole_number_arithmetic() {
-        assert_eq!(size(0), "0 bytes");
-        assert_eq!(size(1), "1 byte");
-        assert_eq!(size(999), "999 bytes");
-        assert_eq!(size(1_000), "1.0 kB");
-        assert_eq!(size(24_199_999), "24.1 MB");
-        assert_eq!(size(5_000_000_000), "5.0 GB");
-        assert_eq!(amount_of(900, 24_100_000), "0.0 of 24.1 MB");
-        assert_eq!(amount_of(15_728_640, 24_100_000), "15.7 of 24.1 MB");
+        assert_eq!(size(english(), 0), "0 bytes");
+        assert_eq!(size(english(), 1), "1 byte");
+        assert_eq!(size(english(), 999), "999 bytes");
+        assert_eq!(size(english(), 1_000), "1.0 kB");
+        assert_eq!(size(english(), 24_199_999), "24.1 MB");
+        assert_eq!(size(english(), 5_000_000_000), "5.0 GB");
+        assert_eq!(amount_of(english(), 900, 24_100_000), "0.0 of 24.1 MB");
+        assert_eq!(amount_of(english(), 15_728_640, 24_100_000), "15.7 of 24.1 MB");
     }
 
     #[test]
     fn limits_keep_their_unit() {
-        assert_eq!(limit(25 << 20), "25 MiB");
-        assert_eq!(limit(3 << 30), "3 GiB");
-        assert_eq!(limit(1_500), "1.5 kB");
-        assert_eq!(limit(0), "0 bytes");
+        assert_eq!(limit(english(), 25 << 20), "25 MiB");
+        assert_eq!(limit(english(), 3 << 30), "3 GiB");
+        assert_eq!(limit(english(), 1_500), "1.5 kB");
+        assert_eq!(limit(english(), 0), "0 bytes");
     }
 
     #[test]
     fn durations_round_up() {
-        assert_eq!(duration(0), "1 s");
-        assert_eq!(duration(21_001), "22 s");
-        assert_eq!(duration(120_000), "2 min");
-        assert_eq!(duration(185_000), "3 min 5 s");
+        assert_eq!(duration(english(), 0), "1 s");
+        assert_eq!(duration(english(), 21_001), "22 s");
+        assert_eq!(duration(english(), 120_000), "2 min");
+        assert_eq!(duration(english(), 185_000), "3 min 5 s");
     }
 
     #[test]
     fn exactly_the_limit_is_taken_and_one_more_is_not() {
-        assert_eq!(DOCUMENT.refuse("a.pdf", 25 << 20), None);
-        let refusal = DOCUMENT.refuse("a.pdf", (25 << 20) + 1).expect("over the limit");
+        assert_eq!(DOCUMENT.refuse(english(), "a.pdf", 25 << 20), None);
+        let refusal = DOCUMENT.refuse(english(), "a.pdf", (25 << 20) + 1).expect("over the limit");
         assert_eq!(refusal.sentence, "The document can be up to 25 MiB.");
         assert_eq!(refusal.advice, "\u{201c}a.pdf\u{201d} is 26.2 MB.");
     }
 
     #[test]
     fn names_are_judged_by_their_extension() {
-        let refused = |kind: Kind, name| kind.refuse(name, 10).map(|refusal| refusal.sentence);
+        let refused = |kind: Kind, name| kind.refuse(english(), name, 10).map(|refusal| refusal.sentence);
         assert_eq!(refused(DOCUMENT, "a.PDF"), None);
         assert_eq!(refused(DOCUMENT, "report"), None);
         assert_eq!(refused(DOCUMENT, "report.2026"), None);
@@ -369,25 +396,55 @@ mod tests {
         assert_eq!(refused(DOCUMENT, "a.pdf.exe").as_deref(), Some(sentence));
         assert!(refused(IMAGE, "a.svg").is_some());
         assert_eq!(refused(Kind { svg: true, ..IMAGE }, "a.svg"), None);
-        assert!(DOCUMENT.refuse("a.doc", 10).expect("old word").advice.contains("Save it as DOCX"));
-        assert_eq!(DOCUMENT.refuse("a.pdf", 0).expect("empty").sentence, "The document is empty.");
+        assert!(
+            DOCUMENT.refuse(english(), "a.doc", 10).expect("old word").advice.contains("Save it as DOCX")
+        );
+        assert_eq!(DOCUMENT.refuse(english(), "a.pdf", 0).expect("empty").sentence, "The document is empty.");
     }
 
     #[test]
     fn a_name_cannot_reorder_the_line_it_stands_in() {
         assert_eq!(shown("a\u{202e}fdp.exe\r\n"), "a\u{fffd}fdp.exe\u{fffd}\u{fffd}");
         assert_eq!(shown("<b>\u{e9}\u{5d0}.pdf"), "<b>\u{e9}\u{5d0}.pdf");
-        let advice = DOCUMENT.refuse("a\u{202e}fdp.exe", 10).expect("a program").advice;
+        let advice = DOCUMENT.refuse(english(), "a\u{202e}fdp.exe", 10).expect("a program").advice;
         assert_eq!(advice, "\u{201c}a\u{fffd}fdp.exe\u{201d} is named .exe.");
     }
 
     #[test]
     fn nothing_was_stored_is_said_only_where_it_is_known() {
-        assert!(!advice("storage_unreachable", None, "").contains("stored"));
-        assert!(advice("storage_unreachable", Some(Outcome::Failed), "").contains("Nothing was stored"));
-        assert!(advice("storage_timeout", Some(Outcome::Unknown), "").contains("not known"));
-        assert!(!advice(CONNECTION_LOST, None, "").contains("stored"));
-        assert_eq!(advice("cancelled", None, ""), "Nothing was stored.");
-        assert!(advice("storage_config", None, "abc").ends_with("reference abc."));
+        assert!(!advice(english(), "storage_unreachable", None, "").contains("stored"));
+        assert!(
+            advice(english(), "storage_unreachable", Some(Outcome::Failed), "")
+                .contains("Nothing was stored")
+        );
+        assert!(advice(english(), "storage_timeout", Some(Outcome::Unknown), "").contains("not known"));
+        assert!(!advice(english(), CONNECTION_LOST, None, "").contains("stored"));
+        assert_eq!(advice(english(), "cancelled", None, ""), "Nothing was stored.");
+        assert!(advice(english(), "storage_config", None, "abc").ends_with("reference abc."));
+    }
+
+    #[test]
+    fn a_cause_is_the_servers_or_the_codes() {
+        let said = "Storage is busy. Nothing of this file was stored. Try again in a minute.";
+        assert_eq!(cause(english(), "storage_busy", None, said), "Storage is busy.");
+        assert_eq!(cause(english(), "new_code", None, "It rains."), "It rains.");
+        assert_eq!(cause(english(), "storage_busy", None, ""), "Storage is busy.");
+        assert_eq!(cause(english(), "new_code", None, ""), "The upload failed.");
+        let missed = cause(english(), "macros", Some(Outcome::NotReceived), "");
+        assert_eq!(missed, "Another file failed before this one came.");
+
+        assert_eq!(cause(arabic(), "storage_busy", None, said), "خدمة التخزين مشغولة.");
+        assert_eq!(cause(arabic(), "new_code", None, "It rains."), "فشل الرفع.");
+    }
+
+    #[test]
+    fn names_in_arabic_order_nothing_around_them() {
+        assert_eq!(size(arabic(), 24_199_999), "24.1 ميغابايت");
+        assert_eq!(DOCUMENT.hint(arabic()), "PDF أو DOCX، حتى 25 ميبيبايت");
+        let refusal = DOCUMENT.refuse(arabic(), "a.zip", 10).expect("no document");
+        assert_eq!(refusal.sentence, "المستند: يجب أن يكون الملف بصيغة PDF أو DOCX.");
+        assert_eq!(refusal.advice, "امتداد «\u{2068}a.zip\u{2069}» هو \u{2068}.zip\u{2069}.");
+        let advice = advice(arabic(), "storage_full", None, "abc");
+        assert!(advice.ends_with("\u{2068}abc\u{2069}."), "{advice}");
     }
 }

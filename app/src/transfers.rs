@@ -3,7 +3,8 @@
 //! A message is a whole state and carries `seq`, so order, repeats and losses do not matter: the
 //! highest wins, and nothing follows a terminal one.
 
-use crate::sentences::{CLIENT_GONE, CONNECTION_LOST, MISSED, UNCONFIRMED, broken, sentence};
+use crate::pace::Pace;
+use crate::sentences::{CLIENT_GONE, CONNECTION_LOST, UNCONFIRMED};
 use crate::wire::{FileMessage, FileOutcome, FileType, Outcome, PartState, Problem, Status, UploadAnswer};
 
 /// The files of the upload under way, and of the last one.
@@ -34,6 +35,11 @@ pub struct Row {
     pub outcome: Option<FileOutcome>,
     /// Bytes that left the browser, while nobody tells how far the server is.
     pub left: Option<u64>,
+    pub pace: Pace,
+    /// Whether the browser has no network, for the words of what broke.
+    pub offline: bool,
+    /// The page was reloaded since it was sent.
+    pub restored: bool,
     /// The last quarter worth announcing: 0, 25, 50 or 75.
     pub milestone: u8,
     milestone_ms: u64,
@@ -61,7 +67,7 @@ impl Transfers {
         self.broken = false;
         self.heard = false;
         for &(file_type, size) in files {
-            self.rows[index(file_type)] = Some(Row::new(size));
+            self.rows[index(file_type)] = Some(Row { offline: self.offline, ..Row::new(size) });
         }
     }
 
@@ -79,7 +85,6 @@ impl Transfers {
         }
         self.heard |= !message.status.is_terminal();
         row.take(message);
-        self.word_breaks();
         self.cancelling &= self.is_running();
         true
     }
@@ -118,20 +123,18 @@ impl Transfers {
         self.set_offline(self.offline);
     }
 
-    /// Takes in what the browser says of its network, for the words of what broke.
+    /// Takes in what the browser says of its network.
     pub fn set_offline(&mut self, offline: bool) {
         self.offline = offline;
+        self.note_network();
         if self.is_broken() && offline {
             self.settle(PostEnd::Lost);
         }
-        self.word_breaks();
     }
 
-    fn word_breaks(&mut self) {
-        for row in self.rows.iter_mut().flatten().filter(|row| row.is_lost()) {
-            if let Some(state) = &mut row.message {
-                broken(state.code.as_deref(), self.offline).clone_into(&mut state.message);
-            }
+    fn note_network(&mut self) {
+        for row in self.rows.iter_mut().flatten() {
+            row.offline = self.offline;
         }
     }
 
@@ -154,11 +157,9 @@ impl Transfers {
             }
             // What the server has whole it goes on storing, and goes on telling of.
             PostEnd::Lost => {
-                self.fail_rest(CONNECTION_LOST, broken(None, self.offline), |row| {
-                    row.status() != Some(Status::Processing)
-                });
+                self.fail_rest(CONNECTION_LOST, "", |row| row.status() != Some(Status::Processing));
             }
-            PostEnd::Dropped => self.fail_rest(UNCONFIRMED, sentence(UNCONFIRMED), |_| true),
+            PostEnd::Dropped => self.fail_rest(UNCONFIRMED, "", |_| true),
         }
         self.cancelling &= self.is_running();
     }
@@ -187,12 +188,9 @@ impl Transfers {
                 Outcome::Stored => row.complete(file_type.unwrap_or(FileType::DocsFile)),
                 _ => {
                     let code = outcome.code.clone().unwrap_or_default();
-                    let text = match detail {
-                        // The code is that of the file which is to blame.
-                        _ if outcome.outcome == Outcome::NotReceived => MISSED,
-                        Some(detail) => detail,
-                        None => sentence(&code),
-                    };
+                    // The detail is of the file which is to blame.
+                    let detail = detail.filter(|_| outcome.outcome != Outcome::NotReceived);
+                    let text = detail.map_or("", String::as_str);
                     row.fail(file_type.unwrap_or(FileType::DocsFile), &code, text);
                 }
             }
@@ -209,6 +207,46 @@ impl Transfers {
                 row.fail(file_type, code, text);
             }
         }
+    }
+
+    /// Goes on with an upload that a page before this one began.
+    pub fn restore(&mut self, upload_id: &str, files: &[(FileType, u64)]) {
+        self.begin(files);
+        self.upload_id = Some(upload_id.to_owned());
+        for row in self.rows.iter_mut().flatten() {
+            row.restored = true;
+        }
+    }
+
+    /// Takes in what a snapshot knows besides the state: where a file is stored.
+    pub fn find(&mut self, told: FileMessage) {
+        if self.upload_id() == Some(&told.upload_id)
+            && let Some(row) = &mut self.rows[index(told.file_type)]
+            && row.is_stored()
+            && let Some(state) = &mut row.message
+        {
+            state.key = told.key;
+            state.link = told.link;
+        }
+    }
+
+    /// Whether a file is stored and nobody has told under which key.
+    #[must_use]
+    pub fn lacks_key(&self) -> bool {
+        self.rows.iter().flatten().any(|row| row.is_stored() && row.key().is_none())
+    }
+
+    /// Whether anything of what runs is stored already: a Cancel would delete it.
+    #[must_use]
+    pub fn parts_at_stake(&self) -> u32 {
+        let running = self.rows.iter().flatten().filter(|row| !row.is_over());
+        running.filter_map(|row| row.message.as_ref()).map(|state| state.parts_stored).sum()
+    }
+
+    /// Bytes of the running files that the server has, as far as it has said.
+    #[must_use]
+    pub fn received(&self) -> u64 {
+        self.rows.iter().flatten().filter_map(|row| row.message.as_ref()).map(|state| state.received).sum()
     }
 
     /// The person pressed Cancel.
@@ -302,8 +340,18 @@ impl Transfers {
 }
 
 impl Row {
-    const fn new(size: u64) -> Self {
-        Self { size, message: None, outcome: None, left: None, milestone: 0, milestone_ms: 0 }
+    fn new(size: u64) -> Self {
+        Self {
+            size,
+            message: None,
+            outcome: None,
+            left: None,
+            pace: Pace::default(),
+            offline: false,
+            restored: false,
+            milestone: 0,
+            milestone_ms: 0,
+        }
     }
 
     fn take(&mut self, message: FileMessage) {
@@ -314,6 +362,7 @@ impl Row {
             self.milestone = quarter;
             self.milestone_ms = message.at_ms;
         }
+        self.pace.take(&message, message.total.unwrap_or(self.size));
         self.message = Some(message);
         self.left = None;
     }
@@ -371,6 +420,7 @@ impl Row {
         state.active.clear();
         state.waiting = None;
         self.left = None;
+        self.pace = Pace::default();
         state
     }
 
@@ -432,7 +482,8 @@ impl Row {
     /// Where the object can be fetched for a while, if an answer has told it.
     #[must_use]
     pub fn link(&self) -> Option<&str> {
-        self.outcome.as_ref().and_then(|outcome| outcome.link.as_deref())
+        let told = self.outcome.as_ref().and_then(|outcome| outcome.link.as_deref());
+        told.or_else(|| self.message.as_ref().and_then(|state| state.link.as_deref()))
     }
 
     /// The object's key, once an answer has told it.

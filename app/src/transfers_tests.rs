@@ -1,8 +1,9 @@
 //! Folding: any order, repeats, losses; which upload is ours; how a POST ends.
 
 use super::*;
-use crate::captions::{Look, Spoken, announcement, caption, look, note, title, value_text};
+use crate::captions::{self, Caption, Look, Spoken, look};
 use crate::wire::{ActivePart, Waiting};
+use crate::words::{Language, Words};
 
 const TOTAL: u64 = 24_100_000;
 const DOCUMENT: FileType = FileType::DocsFile;
@@ -34,6 +35,18 @@ pub fn message(seq: u64) -> FileMessage {
         key: None,
         link: None,
     }
+}
+
+fn english() -> Words {
+    Words::of(Language::English)
+}
+
+fn caption(row: &Row) -> Caption {
+    captions::caption(english(), row)
+}
+
+fn announcement(before: Option<&Row>, after: Option<&Row>) -> Option<Spoken> {
+    captions::announcement(english(), DOCUMENT, before, after)
 }
 
 fn begun() -> Transfers {
@@ -259,7 +272,7 @@ fn without_a_network_a_break_is_the_end_and_is_called_so() {
     let before = transfers.row(DOCUMENT).cloned();
     transfers.break_off();
     assert!(!transfers.is_running());
-    let said = announcement(DOCUMENT, before.as_ref(), transfers.row(DOCUMENT));
+    let said = announcement(before.as_ref(), transfers.row(DOCUMENT));
     let alert = "You are offline. Check your connection and try again.";
     assert_eq!(said, Some(Spoken::Alert(alert.to_owned())));
     transfers.set_offline(false);
@@ -295,16 +308,19 @@ fn what_left_the_browser_is_never_called_stored() {
     let row = transfers.row(DOCUMENT).unwrap();
     assert_eq!(caption(row).headline, "50 % sent from this browser");
     assert_eq!(caption(row).detail, "12.0 of 24.1 MB, not yet confirmed by the server");
-    assert_eq!(value_text(row), "50 percent sent from this browser");
-    assert_eq!(title(&transfers), "Sending \u{2013} Upload");
+    assert_eq!(captions::value_text(english(), row), "50 percent sent from this browser");
+    assert_eq!(captions::title(english(), &transfers), "Sending \u{2013} Upload");
     transfers.leave(whole, whole);
     assert_eq!(left(&transfers), [Some(TOTAL), Some(1_000)]);
     assert!(!transfers.is_sending());
     let row = transfers.row(DOCUMENT).unwrap();
     assert_eq!(caption(row).headline, "Everything is sent from this browser");
     assert!(!transfers.is_received(), "nobody said so");
-    assert!(note(&transfers, false).starts_with("Live progress is not available."));
-    assert!(note(&transfers, true).starts_with("Live progress"), "a socket that tells nothing is none");
+    assert!(captions::note(english(), &transfers, false).starts_with("Live progress is not available."));
+    assert!(
+        captions::note(english(), &transfers, true).starts_with("Live progress"),
+        "a socket that tells nothing is none"
+    );
 
     transfers.fold(message(60));
     assert_eq!(left(&transfers), [None, Some(1_000)], "what the server says is better");
@@ -313,7 +329,7 @@ fn what_left_the_browser_is_never_called_stored() {
     transfers.leave(whole, whole);
     assert_eq!(left(&transfers), [None, Some(1_000)], "what is over does not move");
     transfers.fold(FileMessage { file_type: FileType::MsaImgs, ..message(1) });
-    assert_eq!(note(&transfers, true), "");
+    assert_eq!(captions::note(english(), &transfers, true), "");
 }
 
 #[test]
@@ -347,7 +363,7 @@ fn a_file_that_did_not_come_is_not_to_blame() {
     let missed = FileMessage { received: 0, message: text.to_owned(), ..failed(5, "type_mismatch") };
     transfers.fold(missed);
     let words = caption(transfers.row(DOCUMENT).unwrap());
-    assert_eq!(words.headline, MISSED);
+    assert_eq!(words.headline, "Another file failed before this one came.");
     assert_eq!(words.detail, "Nothing was stored. Try again.");
 
     let mut transfers = begun();
@@ -436,7 +452,7 @@ fn a_percent_is_never_a_hundred_before_the_end() {
     transfers.fold(FileMessage { sent: TOTAL, progress: 99, ..message(60) });
     assert_eq!(transfers.percent(), 99);
     let row = transfers.row(DOCUMENT).unwrap();
-    assert_eq!(value_text(row), "99 percent, finishing");
+    assert_eq!(captions::value_text(english(), row), "99 percent, finishing");
 }
 
 #[test]
@@ -451,7 +467,7 @@ fn quarters_are_announced_ten_seconds_apart_and_ends_at_once() {
     for state in steps {
         let before = transfers.row(DOCUMENT).cloned();
         transfers.fold(state);
-        said.extend(announcement(DOCUMENT, before.as_ref(), transfers.row(DOCUMENT)));
+        said.extend(announcement(before.as_ref(), transfers.row(DOCUMENT)));
     }
     let text = |line: &str| Spoken::Status(line.to_owned());
     // 25 % comes at 8 s and 75 % at 23 s: too soon after the start, and after 50 % at 15 s.

@@ -287,3 +287,36 @@ test('no sideways scroll at 320 px, with a name of 200 characters', () => withPa
   await state(page, 'docs_file', 'chosen');
   assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 320);
 }));
+
+test('the page speaks Arabic, from right to left', () => withPage({ locale: 'ar-EG', viewport: { width: 320, height: 700 } }, async (page) => {
+  assert.deepEqual(
+    await page.evaluate(() => [document.documentElement.lang, getComputedStyle(document.body).direction]),
+    ['ar', 'rtl'],
+  );
+  await page.setInputFiles('#docs_field', files.raw('a.zip', 'zip'));
+  await state(page, 'docs_file', 'refused');
+  assert.equal(
+    await card(page, 'docs_file').locator('.error .headline').textContent(),
+    'المستند: يجب أن يكون الملف بصيغة PDF أو DOCX.',
+  );
+  await page.setInputFiles('#docs_field', files.raw('fake.pdf', Buffer.alloc(100_000, 1)));
+  await button(page).click();
+  await state(page, 'docs_file', 'failed');
+  assert.equal(
+    await card(page, 'docs_file').locator('.bars .headline').textContent(),
+    'محتوى الملف ليس من نوع مقبول، أو لا يطابق اسمه.',
+  );
+  assert.equal(await card(page, 'docs_file').locator('.bars .detail').textContent(), 'لم يُخزَّن شيء. اختر ملفًا آخر.');
+  await page.setInputFiles('#docs_field', files.pdf('report.pdf', 300_000));
+  await button(page).click();
+  await state(page, 'docs_file', 'stored');
+  assert.match(await card(page, 'docs_file').locator('.bars .headline').textContent(), /^تم التخزين – \S+ كيلوبايت خلال \d+ ث$/);
+  assert.equal(await page.title(), 'تم التخزين – الرفع');
+  const seen = await page.evaluate(() => {
+    // What is no name: the brand, the file's name and key, the types.
+    for (const other of document.querySelectorAll('.brand, .file-name, .key code, .hint')) other.remove();
+    return document.querySelector('main').innerText;
+  });
+  assert.doesNotMatch(seen, /[a-z]/i);
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 320);
+}));

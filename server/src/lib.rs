@@ -24,6 +24,7 @@ pub mod session;
 pub mod visitor;
 pub mod quota;
 pub mod assets;
+pub mod language;
 pub mod page;
 pub mod upload;
 pub mod parts;

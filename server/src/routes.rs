@@ -22,6 +22,7 @@ use crate::config::Clocks;
 use crate::error::{Failure, problem_response};
 use crate::headers;
 use crate::ids::ClientId;
+use crate::language::Spoken;
 use crate::links::Links;
 use crate::listener::Watches;
 use crate::metrics::Metrics;
@@ -159,13 +160,14 @@ async fn page_or_socket(
     visitor: Result<Visitor, Failure>,
     upgrade: Result<Upgrade, Failure>,
     arrival: Arrival,
+    spoken: Spoken,
     headers: HeaderMap,
 ) -> Response {
     match upgrade {
         Ok(upgrade) => visitor
             .and_then(|visitor| server.socket(upgrade, query, &visitor, Greeting::Running))
             .unwrap_or_else(Failure::into_response),
-        Err(_) => server.pages.upload_page(&headers, &arrival),
+        Err(_) => server.pages.upload_page(&headers, &arrival, spoken),
     }
 }
 
@@ -198,6 +200,7 @@ async fn upload(
     State(server): State<Server>,
     visitor: Result<Visitor, Failure>,
     arrival: Arrival,
+    spoken: Spoken,
     headers: HeaderMap,
     body: Body,
 ) -> Response {
@@ -219,7 +222,7 @@ async fn upload(
     let files = answer.as_mut().map_or_else(|problem| &mut problem.files, |answer| &mut answer.files);
     server.links.add_to(files, &arrival).await;
     match answer {
-        answer if wants_html => server.pages.result_page(&answer),
+        answer if wants_html => server.pages.result_page(&answer, spoken),
         Ok(answer) => Json(answer).into_response(),
         Err(problem) => problem_response(&problem),
     }

@@ -18,6 +18,7 @@ mod documents;
 mod framing;
 mod ground;
 mod images;
+mod languages;
 mod leaving;
 mod memory;
 mod old_client;
