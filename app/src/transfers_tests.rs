@@ -473,3 +473,30 @@ fn quarters_are_announced_ten_seconds_apart_and_ends_at_once() {
     // 25 % comes at 8 s and 75 % at 23 s: too soon after the start, and after 50 % at 15 s.
     assert_eq!(said, [text("The document: 50 percent sent to storage."), text("The document is stored.")]);
 }
+
+#[test]
+fn a_row_can_be_told_in_arabic() {
+    let arabic = Words::of(Language::Arabic);
+    let told = |transfers: &Transfers| captions::caption(arabic, transfers.row(DOCUMENT).unwrap());
+    let mut transfers = begun();
+    transfers.fold(message(40));
+    let words = told(&transfers);
+    assert_eq!(words.headline, "\u{2068}66%\u{2069} \u{2013} الأجزاء المخزَّنة: 3 من 5");
+    assert_eq!(words.detail, "أُرسل إلى خدمة التخزين: 16.0 من 24.1 ميغابايت");
+    assert_eq!(
+        captions::value_text(arabic, transfers.row(DOCUMENT).unwrap()),
+        "أُرسل 66 بالمئة إلى خدمة التخزين، الأجزاء المخزَّنة: 3 من 5"
+    );
+    transfers.fold(failed(41, "storage_timeout"));
+    assert_eq!(told(&transfers).headline, "لم تستجب خدمة التخزين.", "the server speaks English");
+    assert_eq!(captions::summary(arabic, &transfers), "المستند: لم يكتمل الرفع.");
+
+    let mut transfers = begun();
+    transfers.fold(FileMessage { received: 0, ..failed(5, "macros") });
+    assert_eq!(told(&transfers).headline, "توقف الرفع قبل وصول هذا الملف.");
+    let mut transfers = begun();
+    transfers.settle(PostEnd::Dropped);
+    let said = captions::announcement(arabic, DOCUMENT, Some(&Row::new(TOTAL)), transfers.row(DOCUMENT));
+    let alert = "توقف الرفع. لم يذكر الخادم ما كان قد خزّنه حتى ذلك الحين. حاول مرة أخرى.";
+    assert_eq!(said, Some(Spoken::Alert(alert.to_owned())));
+}

@@ -55,14 +55,15 @@ async fn a_form_without_script_is_answered_in_its_pages_language() {
     let fixture = Fixture::start().await;
     let arabic = Words::of(Language::Arabic);
     let noun = arabic.text(Word::Document);
-    let form = Form::document(&sample::pdf(10 * KIB)).header("Accept", HTML).header("Accept-Language", "ar");
+    let content = sample::pdf(10 * KIB);
+    let form = Form::document(&content).header("Accept", HTML).header("Accept-Language", "ar");
     let page = form.post(fixture.server).await;
     assert_eq!(page.status, 200);
     assert_in(Language::Arabic, &page);
     assert!(page.text().contains(&arabic.fill(Word::IsStored, &[noun])), "{}", page.text());
     let key = fixture.bucket.keys().await.remove(0);
     assert!(page.text().contains(&key));
-    fixture.take(&key, &sample::pdf(10 * KIB)).await;
+    fixture.take(&key, &content).await;
 
     // By the address, as the form of a page at `/?lang=ar` is posted.
     let form = Form::document(&sample::exe(10 * KIB)).header("Accept", HTML);
