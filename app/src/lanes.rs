@@ -57,10 +57,8 @@ pub fn share(part: u64, whole: u64) -> u32 {
 /// Hundredths of a percent as a width.
 #[must_use]
 pub fn percent(hundredths: u32) -> String {
-    let hundredths = u64::from(hundredths);
-    // Without the one in front the zero of 1.05 would get lost.
-    let digits = decimal(100 + hundredths % 100);
-    [&decimal(hundredths / 100), ".", &digits[1..], "%"].concat()
+    let (whole, rest) = (u64::from(hundredths / 100), u64::from(hundredths % 100));
+    [&decimal(whole), ".", &decimal(rest / 10), &decimal(rest % 10), "%"].concat()
 }
 
 /// As the style sheet calls it.

@@ -514,7 +514,8 @@ impl Live {
         let mut refused = Some(refused);
         self.ask("GET", &address, move |_, page| {
             let refused = refused.take().flatten();
-            match page.split_once("data-client-id=\"").and_then(|(_, rest)| rest.split('"').next()) {
+            let mut pieces = page.split('"').skip_while(|piece| !piece.ends_with("data-client-id="));
+            match pieces.nth(1) {
                 Some(client_id) => {
                     self.client_id.replace(client_id.to_owned());
                     if refused.is_some() {
@@ -715,8 +716,7 @@ fn address_of(upload_id: &str) -> String {
 
 /// How long a link holds, as S3 writes it there.
 fn seconds_of(link: &str) -> Option<u64> {
-    let (_, rest) = link.split_once("X-Amz-Expires=")?;
-    rest.split('&').next()?.parse().ok()
+    link.split('&').find_map(|pair| pair.strip_prefix("X-Amz-Expires="))?.parse().ok()
 }
 
 /// Clipboards are for secure contexts only; elsewhere a text can be marked by hand.

@@ -43,8 +43,11 @@ pub fn paint(state: &State, session: &Session) {
     if document().title() != title {
         document().set_title(&title);
     }
-    if let Some(icon) = document().query_selector("link[rel=icon]").ok().flatten() {
-        write(&icon, "href", Some(title_icon(all)));
+    let icon = title_icon(all);
+    if let Some(link) = document().query_selector("link[rel=icon]").ok().flatten()
+        && link.get_attribute("href").as_deref() != Some(icon)
+    {
+        write(&link, "href", Some(icon));
     }
 }
 

@@ -55,12 +55,12 @@ impl Kind {
             end => self.accepts(end),
         });
         let is_image = mime.starts_with("image/");
-        let is_document = matches!(mime, "application/pdf" | "application/msword") || mime.contains("wordprocessingml");
+        let is_document = matches!(mime, "application/pdf" | "application/msword") || mime.ends_with(".wordprocessingml.document");
         by_name || if self.file_type == FileType::MsaImgs { is_image } else { is_document }
     }
 
     fn accepts(self, extension: &str) -> bool {
-        self.accept().split(',').any(|known| known[1..] == *extension)
+        self.accept().split(',').any(|known| known.strip_prefix('.') == Some(extension))
     }
 
     /// For the input's `accept`.
@@ -220,7 +220,7 @@ pub fn cause(words: Words, code: &str, outcome: Option<Outcome>, said: &str) -> 
     if !said.is_empty() && words.are_the_servers() {
         let repeats = |three: &[u8]| matches!(three, b". N" | b". T");
         let end = said.as_bytes().windows(3).position(repeats);
-        return end.map_or(said, |end| &said[..=end]).to_owned();
+        return end.and_then(|end| said.get(..=end)).unwrap_or(said).to_owned();
     }
     // The code is that of the file which is to blame.
     let missed = (outcome == Some(Outcome::NotReceived)).then(|| words.text(Word::Missed));

@@ -40,7 +40,7 @@ pub fn site_paths() -> SitePaths {
     SitePaths { css: path_of(&files, "css"), js: path_of(&files, "js"), wasm: path_of(&files, "wasm") }
 }
 
-/// Answers GET and HEAD of `/pkg/{*file}` and `/favicon.svg`; 404 for what is not there.
+/// Answers GET and HEAD of `/pkg/{*file}` and the icons; 404 for what is not there.
 pub async fn serve_asset(uri: Uri, headers: HeaderMap) -> Response {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     asset(uri.path(), text(ACCEPT_ENCODING), text(IF_NONE_MATCH))

@@ -7,6 +7,7 @@ use std::process::Command;
 use std::slice;
 
 use brotli::enc::BrotliEncoderParams;
+use walrus::Module;
 use wasm_bindgen_cli_support::Bindgen;
 
 use crate::places::Places;
@@ -14,6 +15,12 @@ use crate::program::{self, Failure};
 use crate::tools;
 
 const NAME: &str = "bucket-brigade";
+
+/// The most that a visitor may have to download of the page, in bytes of brotli.
+const MOST_WEIGHT: u64 = 70_000;
+/// What of the WASM's exports begins so is for streams of server functions, of which this page has none; as exports they
+/// would stay.
+const UNUSED_EXPORTS: [&str; 2] = ["intounderlying", "__wbg_intounderlying"];
 
 /// All features that browsers have had since 2022.
 const WASM_OPT: [&str; 7] = [
@@ -44,7 +51,7 @@ pub fn build(places: &Places) -> Result<(), Failure> {
         let now = format!("{inputs} {}", contents(slice::from_ref(&site))?);
         fs::write(&stamp, now).map_err(Failure::at(&stamp))?;
     }
-    print_weight(&site)
+    weigh(&site, shrinkers.is_some())
 }
 
 fn compile(places: &Places) -> Result<PathBuf, Failure> {
@@ -90,6 +97,7 @@ fn bindgen(wasm: &Path, out: &Path) -> Result<(), Failure> {
 /// WASM, JS and CSS made small. esbuild also pulls the snippets of other crates into the one script.
 fn shrink(tools: &Path, [wasm, js, css]: &[PathBuf; 3], work: &Path) -> Result<[PathBuf; 3], Failure> {
     let small = ["small.wasm", "small.js", "small.css"].map(|name| work.join(name));
+    drop_unused(wasm)?;
     program::run(Command::new(tools.join("wasm-opt")).args(WASM_OPT).arg(wasm).arg("-o").arg(&small[0]))?;
     let esbuild = |input: &Path, output: &Path, options: &[&str]| {
         let mut command = Command::new(tools.join("esbuild"));
@@ -99,6 +107,15 @@ fn shrink(tools: &Path, [wasm, js, css]: &[PathBuf; 3], work: &Path) -> Result<[
     esbuild(js, &small[1], &["--bundle", "--format=esm"])?;
     esbuild(css, &small[2], &[])?;
     Ok(small)
+}
+
+fn drop_unused(wasm: &Path) -> Result<(), Failure> {
+    let failed = |error| Failure::new(format!("{}: {error:#}", wasm.display()));
+    let mut module = Module::from_file(wasm).map_err(failed)?;
+    let is_unused = |name: &str| UNUSED_EXPORTS.iter().any(|start| name.starts_with(start));
+    let unused: Vec<_> = module.exports.iter().filter(|export| is_unused(&export.name)).map(|export| export.id()).collect();
+    unused.into_iter().for_each(|export| module.exports.delete(export));
+    module.emit_wasm_file(wasm).map_err(failed)
 }
 
 /// Copies a file under a name that changes with its content, so that browsers may keep it for ever.
@@ -167,7 +184,8 @@ fn write(file: &Path, bytes: &[u8]) -> Result<(), Failure> {
     fs::write(file, bytes).map_err(Failure::at(file))
 }
 
-fn print_weight(site: &Path) -> Result<(), Failure> {
+/// Prints what the page weighs; it is too much above the limit, unless the tools that make it small are missing.
+fn weigh(site: &Path, is_small: bool) -> Result<(), Failure> {
     let files = files_below(&site.join("pkg"))?;
     let mut sum = (0, 0);
     println!("page weight      bytes     brotli");
@@ -180,7 +198,10 @@ fn print_weight(site: &Path) -> Result<(), Failure> {
         sum = (sum.0 + plain, sum.1 + brotli);
         println!("  {:<10} {plain:>9}  {brotli:>9}", kind.to_uppercase());
     }
-    println!("  {:<10} {:>9}  {:>9}", "together", sum.0, sum.1);
+    println!("  {:<10} {:>9}  {:>9}  of at most {MOST_WEIGHT}", "together", sum.0, sum.1);
+    if is_small && sum.1 > MOST_WEIGHT {
+        return Err(Failure::new(format!("the page weighs {} bytes of brotli: {MOST_WEIGHT} is the most", sum.1)));
+    }
     Ok(())
 }
 
