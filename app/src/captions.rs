@@ -2,7 +2,7 @@
 
 use crate::lanes::segments;
 use crate::pace::TimeLeft;
-use crate::sentences::{advice, amount_of, cause, duration, is_open, noun, size};
+use crate::sentences::{CLIENT_GONE, advice, amount_of, cause, duration, is_open, noun, size};
 use crate::state::State;
 use crate::transfers::{Row, Transfers};
 use crate::wire::{FileMessage, FileType, PartState, Status, Waiting};
@@ -143,6 +143,10 @@ fn stored(words: Words, row: &Row, state: &FileMessage) -> Caption {
 fn failed(words: Words, row: &Row, state: &FileMessage) -> Caption {
     let code = row.code().unwrap_or_default();
     // What a broken connection is called the page knows better than the server.
+    if row.restored && code == CLIENT_GONE {
+        let headline = words.fill(Word::FileInterrupted, &[noun(words, state.file_type)]);
+        return Caption { headline, detail: words.text(Word::ChooseAgain).to_owned() };
+    }
     let headline = if !row.is_lost() {
         cause(words, code, row.told(), &state.message)
     } else if row.offline {
@@ -257,10 +261,11 @@ pub fn note(words: Words, state: &State) -> String {
     if let Some((sent, received)) = state.held_back {
         return words.fill(Word::NoteHeldBack, &[&size(words, sent), &size(words, received)]);
     }
-    let word = match (all.is_broken(), state.connected && !all.is_blind()) {
-        (true, _) => Word::NoteBroken,
-        (_, false) => Word::NoteBlind,
-        _ => return String::new(),
+    let word = match (all.is_broken(), all.is_blind(), state.connected) {
+        (true, ..) => Word::NoteBroken,
+        (_, true, true) => Word::NoteUnheard,
+        (_, _, false) => Word::NoteBlind,
+        (_, false, true) => return String::new(),
     };
     words.text(word).to_owned()
 }
@@ -297,11 +302,10 @@ pub fn report(words: Words, all: &Transfers) -> String {
                 PartState::Stored => Word::PartStored,
                 PartState::Retrying => Word::PartRetrying,
             });
-            let again = attempt.filter(|&attempt| attempt > 1).map(|attempt| {
-                [", ", words.text(Word::Attempts), " ", &decimal(attempt.into())].concat()
+            let again = attempt.filter(|&attempt| attempt > 1).map_or_else(String::new, |attempt| {
+                [", ", &words.fill(Word::Attempt, &[&decimal(attempt.into())])].concat()
             });
             let size = size(words, segment.bytes);
-            let again = again.unwrap_or_default();
             lines.push_str(&["  ", words.text(Word::Part), " ", &decimal(part), ": ", &size, ", ", word, &again, "\n"].concat());
         }
     }

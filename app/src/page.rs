@@ -18,7 +18,7 @@ pub fn Page(words: Words, kinds: [Kind; 2], upload: String) -> impl IntoView {
             <header>
                 <p class="brand">"Bucket Brigade"</p>
                 <h1>{text(Word::Heading)}</h1>
-                <p class="lead">{text(Word::Lead)}</p>
+                <p class="lead">{text(Word::Lead)} " " {text(Word::DropAnywhere)}</p>
             </header>
             <form method="post" action=upload enctype="multipart/form-data">
                 <div class="cards">{kinds.map(|kind| view! { <Card words kind /> }).collect_view()}</div>

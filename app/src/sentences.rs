@@ -403,6 +403,18 @@ mod tests {
     }
 
     #[test]
+    fn a_file_is_meant_for_the_place_of_its_type() {
+        let places = |name, mime| [DOCUMENT, IMAGE].map(|kind| kind.is_meant(name, mime));
+        assert_eq!(places("a.PDF", ""), [true, false]);
+        assert_eq!(places("old.doc", ""), [true, false], "to be told what to do with it");
+        assert_eq!(places("image.png", "image/png"), [false, true]);
+        assert_eq!(places("photo.heic", ""), [false, true]);
+        assert_eq!(places("", "application/pdf"), [true, false]);
+        assert_eq!(places("notes.txt", "text/plain"), [false, false]);
+        assert_eq!(places("no-extension", ""), [false, false]);
+    }
+
+    #[test]
     fn a_name_cannot_reorder_the_line_it_stands_in() {
         assert_eq!(shown("a\u{202e}fdp.exe\r\n"), "a\u{fffd}fdp.exe\u{fffd}\u{fffd}");
         assert_eq!(shown("<b>\u{e9}\u{5d0}.pdf"), "<b>\u{e9}\u{5d0}.pdf");

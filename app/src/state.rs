@@ -87,3 +87,40 @@ impl State {
         lost
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::session::kinds;
+    use crate::wire::FileType;
+    use crate::words::Language;
+
+    fn chosen(is_here: bool) -> Place {
+        let preview = Preview { name: "a.pdf".to_owned(), size: String::new(), thumbnail: None, is_here };
+        Place { chosen: Some(preview), ..Place::default() }
+    }
+
+    #[test]
+    fn a_card_goes_from_empty_to_chosen_to_running() {
+        let [document, image] = kinds(10, 10, false);
+        let mut state = State::default();
+        assert_eq!(state.of_card(document), "empty");
+        state.places[0] = chosen(true);
+        assert_eq!((state.of_card(document), state.of_card(image)), ("chosen", "empty"));
+        state.transfers.begin(&[(FileType::DocsFile, 10)]);
+        assert_eq!(state.of_card(document), "running");
+        state.places[0].refusal = Some(crate::sentences::folder(Words::of(Language::English)));
+        assert_eq!(state.of_card(document), "refused");
+    }
+
+    #[test]
+    fn only_a_file_that_is_here_can_be_sent() {
+        let kinds = kinds(10, 10, false);
+        let mut state = State::default();
+        assert!(!state.has_pending(&kinds));
+        state.places[1] = chosen(false);
+        assert!(!state.has_pending(&kinds), "after a reload only its name is left");
+        state.places[1] = chosen(true);
+        assert!(state.has_pending(&kinds));
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::captions::{self, Caption, Look, Spoken, look};
+use crate::state::State;
 use crate::wire::{ActivePart, Waiting};
 use crate::words::{Language, Words};
 
@@ -316,9 +317,9 @@ fn what_left_the_browser_is_never_called_stored() {
     let row = transfers.row(DOCUMENT).unwrap();
     assert_eq!(caption(row).headline, "Everything is sent from this browser");
     assert!(!transfers.is_received(), "nobody said so");
-    assert!(captions::note(english(), &transfers, false).starts_with("Live progress is not available."));
+    assert!(note(&transfers, false).starts_with("Live progress is not available."));
     assert!(
-        captions::note(english(), &transfers, true).starts_with("Live progress"),
+        note(&transfers, true).starts_with("Live progress"),
         "a socket that tells nothing is none"
     );
 
@@ -329,7 +330,92 @@ fn what_left_the_browser_is_never_called_stored() {
     transfers.leave(whole, whole);
     assert_eq!(left(&transfers), [None, Some(1_000)], "what is over does not move");
     transfers.fold(FileMessage { file_type: FileType::MsaImgs, ..message(1) });
-    assert_eq!(captions::note(english(), &transfers, true), "");
+    assert_eq!(note(&transfers, true), "");
+}
+
+fn note(transfers: &Transfers, connected: bool) -> String {
+    let state = State { transfers: transfers.clone(), connected, ..State::default() };
+    captions::note(english(), &state)
+}
+
+#[test]
+fn what_something_holds_back_is_said() {
+    let mut transfers = Transfers::default();
+    transfers.begin(&[(DOCUMENT, TOTAL)]);
+    transfers.fold(message(4));
+    let state =
+        State { transfers, connected: true, held_back: Some((24_000_000, 500)), ..State::default() };
+    let said = captions::note(english(), &state);
+    assert!(said.contains("has sent 24.0 MB") && said.contains("received 500 bytes"), "{said}");
+}
+
+#[test]
+fn speed_and_time_left_stand_beside_what_moves() {
+    let mut transfers = Transfers::default();
+    transfers.begin(&[(DOCUMENT, TOTAL)]);
+    let at = |seq: u64, waiting| {
+        let mut state = message(seq);
+        (state.at_ms, state.received, state.sent) = (seq * 1_000, seq * 2_000_000, seq * 1_000_000);
+        state.waiting = waiting;
+        state
+    };
+    (1..=6).for_each(|seq| assert!(transfers.fold(at(seq, None))));
+    let detail = caption(transfers.row(DOCUMENT).unwrap()).detail;
+    assert_eq!(detail, "6.0 of 24.1 MB sent to storage \u{2013} 2.0 MB/s \u{2013} about 20 s left");
+    transfers.fold(at(7, Some(Waiting::Storage)));
+    let detail = caption(transfers.row(DOCUMENT).unwrap()).detail;
+    assert_eq!(detail, "7.0 of 24.1 MB sent to storage");
+}
+
+#[test]
+fn an_upload_of_the_page_before_goes_on() {
+    let mut transfers = Transfers::default();
+    let sent = message(4);
+    transfers.restore(&sent.upload_id, &[(DOCUMENT, TOTAL)]);
+    transfers.fold(FileMessage { upload_id: "another".to_owned(), ..message(9) });
+    transfers.fold(sent);
+    assert!(transfers.is_running() && !transfers.is_broken());
+    let mut gone = message(5);
+    (gone.status, gone.code) = (Status::Error, Some("client_gone".to_owned()));
+    transfers.fold(gone);
+    let words = caption(transfers.row(DOCUMENT).unwrap());
+    assert_eq!(words.headline, "The document was interrupted when the page was reloaded. Nothing of it was stored.");
+    assert_eq!(words.detail, "Choose it again.");
+}
+
+#[test]
+fn a_key_is_found_without_the_answer_of_the_post() {
+    let mut transfers = Transfers::default();
+    transfers.begin(&[(DOCUMENT, TOTAL)]);
+    transfers.fold(message(4));
+    assert!(!transfers.lacks_key(), "it is not stored");
+    transfers.fold(completed(5));
+    assert!(transfers.lacks_key());
+    let mut told = completed(5);
+    (told.key, told.link) = (Some("a/b.pdf".to_owned()), Some("http://s3/a/b.pdf".to_owned()));
+    transfers.find(FileMessage { upload_id: "another".to_owned(), ..told.clone() });
+    assert!(transfers.lacks_key());
+    transfers.find(told);
+    let row = transfers.row(DOCUMENT).unwrap();
+    assert_eq!((row.key(), row.link()), (Some("a/b.pdf"), Some("http://s3/a/b.pdf")));
+}
+
+#[test]
+fn a_report_has_every_part() {
+    let mut transfers = Transfers::default();
+    transfers.begin(&[(DOCUMENT, TOTAL)]);
+    let mut state = message(4);
+    (state.part_size, state.parts, state.parts_stored) = (Some(5 << 20), Some(5), 1);
+    state.part_states = Some("31000".to_owned());
+    state.active = vec![ActivePart { part: 2, sent: 10, attempt: 3 }];
+    transfers.fold(state);
+    let report = captions::report(english(), &transfers);
+    let lines: Vec<&str> = report.lines().collect();
+    assert!(lines[0].starts_with("Reference "), "{report}");
+    assert!(lines[1].starts_with("document: "), "{report}");
+    assert_eq!(lines[2], "  Part 1: 5.2 MB, stored");
+    assert_eq!(lines[3], "  Part 2: 5.2 MB, sending, attempt 3");
+    assert_eq!(lines.len(), 7);
 }
 
 #[test]

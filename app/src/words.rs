@@ -48,7 +48,7 @@ words! {
     Retry CopyKey Copied Download
     Upload Cancel Cancelling UploadTwoMore UploadAnother
     CancelQuestion CancelQuestionOne CancelUpload KeepGoing
-    Details Reference Part Size State Attempts CopyText
+    Details Reference Part Attempt CopyText
     PartEmpty PartSending PartSent PartStored PartRetrying
 
     // Sizes and times
@@ -74,10 +74,10 @@ words! {
     // Said aloud
     SayChosen SayUploading SayCancelled SayWaiting SayPercent
     // Below the button
-    NoteBroken NoteBlind NoteHeldBack
-    MayLeave LeaveNow BothStored BothStoredIn
+    NoteBroken NoteBlind NoteUnheard NoteHeldBack
+    MayLeave BothStored BothStoredIn
     IsStored IsCancelled IsLost NotStored
-    Restored Interrupted FileInterrupted
+    FileInterrupted
     // The window's title
     TitleSending TitlePercent TitleFailed TitleStored
 

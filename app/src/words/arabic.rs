@@ -44,9 +44,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Details => "التفاصيل",
         Word::Reference => "المرجع",
         Word::Part => "الجزء",
-        Word::Size => "الحجم",
-        Word::State => "الحالة",
-        Word::Attempts => "المحاولات",
+        Word::Attempt => "المحاولة {0}",
         Word::CopyText => "نسخ كنص",
         Word::PartEmpty => "لم يُرسل بعد",
         Word::PartSending => "جارٍ الإرسال",
@@ -128,17 +126,18 @@ pub const fn text(word: Word) -> &'static str {
         Word::NoteBlind => {
             "لا يتوفر عرض مباشر للتقدم. ما زال الرفع جاريًا، وتُظهر الأشرطة ما أُرسل من هذا المتصفح، لا ما خُزِّن."
         }
+        Word::NoteUnheard => {
+            "التقدم المباشر غير متاح. لم يذكر الخادم هذا الرفع بعد: ربما يحجزه شيء ما بينك وبينه. تعرض الأشرطة ما أُرسل من هذا \
+             المتصفح، لا ما خُزِّن."
+        }
         Word::NoteHeldBack => "شيء ما بينك وبين الخادم يحجز الرفع. أرسل متصفحك: {0}، واستلم الخادم: {1}.",
         Word::MayLeave => "استُلم كل شيء: يمكنك مغادرة هذه الصفحة الآن.",
-        Word::LeaveNow => "يمكنك مغادرة هذه الصفحة الآن.",
         Word::BothStored => "تم تخزين الملفين.",
         Word::BothStoredIn => "تم تخزين الملفين خلال {0}.",
         Word::IsStored => "{0}: تم التخزين.",
         Word::IsCancelled => "{0}: أُلغي الرفع.",
         Word::IsLost => "{0}: لم يكتمل الرفع.",
         Word::NotStored => "{0}: لم يتم التخزين.",
-        Word::Restored => "من قبل إعادة تحميل الصفحة.",
-        Word::Interrupted => "انقطع آخر رفع عند إعادة تحميل الصفحة. لم يُخزَّن شيء.",
         Word::FileInterrupted => "{0}: انقطع الرفع عند إعادة تحميل الصفحة. لم يُخزَّن منه شيء.",
 
         Word::TitleSending => "جارٍ الإرسال \u{2013} الرفع",

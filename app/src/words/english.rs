@@ -46,9 +46,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::Details => "Details",
         Word::Reference => "Reference",
         Word::Part => "Part",
-        Word::Size => "Size",
-        Word::State => "State",
-        Word::Attempts => "Attempts",
+        Word::Attempt => "attempt {0}",
         Word::CopyText => "Copy as text",
         Word::PartEmpty => "not sent yet",
         Word::PartSending => "sending",
@@ -132,22 +130,21 @@ pub const fn text(word: Word) -> &'static str {
             "Live progress is not available. The upload is still running; the bars show what was sent from this \
              browser, not what is stored."
         }
+        Word::NoteUnheard => {
+            "Live progress is not available. The server has said nothing of the upload yet: something between you and \
+             it may hold it back. The bars show what was sent from this browser, not what is stored."
+        }
         Word::NoteHeldBack => {
             "Something between you and the server holds the upload back: your browser has sent {0}, the server has \
              received {1}."
         }
         Word::MayLeave => "Everything is received: you can leave this page now.",
-        Word::LeaveNow => "You can leave this page now.",
         Word::BothStored => "Both stored.",
         Word::BothStoredIn => "Both stored in {0}.",
         Word::IsStored => "The {0} is stored.",
         Word::IsCancelled => "The {0} was cancelled.",
         Word::IsLost => "The {0} did not get through.",
         Word::NotStored => "The {0} is not stored.",
-        Word::Restored => "From before the page was reloaded.",
-        Word::Interrupted => {
-            "The last upload was interrupted when the page was reloaded. Nothing was stored."
-        }
         Word::FileInterrupted => {
             "The {0} was interrupted when the page was reloaded. Nothing of it was stored."
         }
