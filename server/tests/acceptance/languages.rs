@@ -69,7 +69,7 @@ async fn a_form_without_script_is_answered_in_its_pages_language() {
     let form = Form::document(&sample::exe(10 * KIB)).header("Accept", HTML);
     let body = form.body();
     let mut request = form.head(body.len());
-    request.splice(.."POST /upload".len(), *b"POST /upload?lang=ar");
+    drop(request.splice(.."POST /upload".len(), *b"POST /upload?lang=ar"));
     request.extend(body);
     let page = exchange(fixture.server, &request).await;
     assert_eq!(page.status, 415);
