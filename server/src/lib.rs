@@ -25,6 +25,8 @@ pub mod visitor;
 pub mod quota;
 pub mod assets;
 pub mod page;
+#[cfg(debug_assertions)]
+mod dev_states;
 pub mod upload;
 pub mod parts;
 pub mod checksum;

@@ -1,0 +1,69 @@
+// What 30 messages a second for each of two files cost the page: a trace of ten seconds in Chromium.
+// Run: BASE_URL=http://127.0.0.1:3000 node trace.mjs
+import { drive } from './chromium.mjs';
+import { stage } from './stage.mjs';
+
+const UPLOAD = { seconds: 10, perSecond: 30 };
+
+/** The times of the renderer's main thread, in ms: its tasks while the upload ran. */
+function tasksOf(trace) {
+  const events = JSON.parse(trace).traceEvents;
+  const mark = (name) => events.find((event) => event.name === name && event.cat.includes('blink.user_timing'));
+  const [begin, end] = [mark('upload-begin'), mark('upload-end')];
+  const isMain = (event) => event.pid === begin.pid && event.tid === begin.tid;
+  const tasks = events.filter((event) => isMain(event) && event.name.endsWith('RunTask') && event.ph === 'X' && event.ts >= begin.ts && event.ts < end.ts);
+  return { tasks: tasks.map(({ dur }) => dur / 1000), wall: (end.ts - begin.ts) / 1000 };
+}
+
+function upload(page) {
+  return page.evaluate(async (options) => {
+    performance.mark('upload-begin');
+    await window.playUpload(options);
+    performance.mark('upload-end');
+  }, UPLOAD);
+}
+
+/** From each message to the first task after the frame that follows it. */
+function timeMessages() {
+  window.delays = [];
+  const Base = window.WebSocket;
+  window.WebSocket = class extends Base {
+    constructor(url) {
+      super(url);
+      this.addEventListener('message', () => {
+        const told = performance.now();
+        requestAnimationFrame(() => {
+          const { port1, port2 } = new MessageChannel();
+          port1.onmessage = () => window.delays.push(performance.now() - told);
+          port2.postMessage(null);
+        });
+      });
+    }
+  };
+}
+
+const share = (sorted, part) => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))];
+const say = (what, value, unit, goal) => console.log(`${what}: ${value.toFixed(1)} ${unit} (goal: ${goal})`);
+
+await drive(async (browser) => {
+  // Two runs: looking at the frames costs some of them.
+  const page = await stage(browser, '/');
+  await page.waitForSelector('main[data-awake]');
+  await browser.startTracing(page, { categories: ['toplevel', 'disabled-by-default-devtools.timeline', 'devtools.timeline', 'blink.user_timing'] });
+  await upload(page);
+  const { tasks, wall } = tasksOf(await browser.stopTracing());
+  if (tasks.length === 0) throw new Error('the trace has no tasks');
+  say('main thread busy', (100 * tasks.reduce((sum, time) => sum + time, 0)) / wall, '%', 'below 10 %');
+  say('longest task', Math.max(...tasks), 'ms', 'at most 50 ms');
+  await page.context().close();
+
+  const timed = await stage(browser, 'about:blank');
+  await timed.addInitScript(timeMessages);
+  await timed.goto('/');
+  await timed.waitForSelector('main[data-awake]');
+  await upload(timed);
+  const delays = (await timed.evaluate(() => window.delays)).sort((a, b) => a - b);
+  say('message to paint, p50', share(delays, 0.5), 'ms', 'none');
+  say('message to paint, p99', share(delays, 0.99), 'ms', 'at most 50 ms');
+  console.log(`${delays.length} messages`);
+});
