@@ -32,11 +32,11 @@ await drive(async (browser) => {
   const sections = [];
   for (const name of await names(browser)) sections.push(await pictures(browser, name));
   const page = await browser.newPage({ viewport: { width: 1930, height: 1000 } });
-  await page.setContent(`<style>${STYLE}</style>${sections.join('')}`);
+  await page.setContent(`<!DOCTYPE html><style>${STYLE}</style>${sections.join('')}`);
   const devtools = await page.context().newCDPSession(page);
   const height = await page.evaluate(() => document.documentElement.scrollHeight);
   const { data } = await devtools.send('Page.captureScreenshot', {
-    format: 'webp', quality: 80, captureBeyondViewport: true, clip: { x: 0, y: 0, width: 1930, height, scale: 1 },
+    format: 'webp', quality: 80, captureBeyondViewport: true, clip: { x: 0, y: 0, width: 1930, height, scale: 1.4 },
   });
   writeFileSync(file, Buffer.from(data, 'base64'));
   console.log(`${sections.length} states, ${Math.round(data.length * 0.75 / 1024)} KiB: ${file}`);

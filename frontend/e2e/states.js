@@ -221,7 +221,9 @@
         const lowest = states.search(/[^3]/) + 1;
         const where = file.parts === 1 ? '' : [0, file.parts].includes(lowest) ? 'final part ' : `part ${lowest} `;
         const status = isOver ? 'completed' : received === file.total ? 'processing' : 'buffering';
-        yield [Math.floor((step * 1000) / perSecond), {
+        // Each file has its own beat: two messages are two tasks.
+        const at = Math.floor(((file.type === 'docs_file' ? step - 0.5 : step) * 1000) / perSecond);
+        yield [at, {
           file_type: file.type,
           status,
           progress: isOver ? 100 : Math.min(99, Math.floor((100 * sent) / file.total)),
@@ -239,7 +241,7 @@
           active: active.slice(0, 8),
           waiting: null,
           retries: 0,
-          at_ms: Math.floor((step * 1000) / perSecond),
+          at_ms: at,
         }];
       }
     }
