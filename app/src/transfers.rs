@@ -79,7 +79,9 @@ impl Transfers {
         let Some(row) = &mut self.rows[index(message.file_type)] else {
             return false;
         };
-        let is_open = !row.is_over() || (row.is_guess() && message.status != Status::Buffering);
+        // The answer of the POST may come first; only the socket knows how long it took.
+        let is_late = row.is_stored() && message.status == Status::Completed;
+        let is_open = !row.is_over() || is_late || (row.is_guess() && message.status != Status::Buffering);
         if row.seq() >= Some(message.seq) || !is_open {
             return false;
         }

@@ -26,6 +26,8 @@ pub mod quota;
 pub mod assets;
 pub mod language;
 pub mod page;
+#[cfg(debug_assertions)]
+mod dev_states;
 pub mod upload;
 pub mod parts;
 pub mod checksum;

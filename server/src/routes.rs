@@ -68,7 +68,7 @@ pub fn router(server: Server) -> Router {
     let frame = middleware::from_fn_with_state(server.access.proxies.clone(), headers::frame);
     let router = Router::new();
     let router = if server.hides_metrics { router } else { router.route("/metrics", get(metrics)) };
-    router
+    let router = router
         .route("/", get(page_or_socket))
         .route(UPLOAD, post(upload))
         .route("/uploads/{upload_id}", get(snapshot).delete(cancel))
@@ -80,7 +80,10 @@ pub fn router(server: Server) -> Router {
         .route("/favicon-running.svg", get(assets::serve_asset))
         .route("/favicon-stored.svg", get(assets::serve_asset))
         .route("/favicon-failed.svg", get(assets::serve_asset))
-        .route("/pkg/{*file}", get(assets::serve_asset))
+        .route("/pkg/{*file}", get(assets::serve_asset));
+    #[cfg(debug_assertions)]
+    let router = crate::dev_states::add_to(router);
+    router
         .fallback(async || Failure::NotFound)
         .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
         .layer(middleware::from_fn(with_one_host))

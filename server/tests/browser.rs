@@ -7,6 +7,8 @@ mod support;
 
 #[path = "browser/connection.rs"]
 mod connection;
+#[path = "browser/everyone.rs"]
+mod everyone;
 #[path = "browser/refusal.rs"]
 mod refusal;
 #[path = "browser/script.rs"]

@@ -11,6 +11,7 @@ mod watchers;
 mod store;
 mod figures;
 mod report;
+mod page;
 
 use std::env;
 use std::fs;
@@ -36,6 +37,7 @@ use watchers::Watchers;
 pub const PIPE: &str = "bench-pipe";
 
 const OPTIONS: &str = "\
+cargo xtask bench page                      the page in its browser, nothing else
 cargo xtask bench [SCENARIO...] [--runs N] [--server PATH] [--only RELAY,...] [--write] [--peers-1000]
   --runs N        of each relay, 3 unless given
   --server PATH   measure this binary instead of building one
@@ -60,6 +62,9 @@ struct Options {
 /// # Errors
 /// Something that is needed is missing. A run that breaks is told in the exit code, after the tables.
 pub fn run(places: &Places, arguments: &[String]) -> Result<ExitCode, Failure> {
+    if arguments == ["page"] {
+        return page::run(places);
+    }
     let options = Options::parse(arguments)?;
     let setup = set_up(places, &options)?;
     let payload = Arc::new(Payload::make()?);

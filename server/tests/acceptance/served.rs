@@ -77,12 +77,15 @@ async fn s28_s29_s30_s31_headers_of_every_answer() {
         ("GET", "/echo", 404),
         ("GET", "/debug", 404),
         ("GET", "/dev/states", 404),
+        ("GET", "/dev/states.js", 404),
         ("GET", "/debug/pprof", 404),
     ] {
         let answer = request(server, method, target).await;
         assert_eq!(answer.status, status, "{method} {target}");
         assert_framed(&format!("{method} {target}"), &answer);
     }
+    let stateless = get(server, "/?state=idle").await;
+    assert!(stateless.status == 200 && !stateless.text().contains("/dev/"), "{}", stateless.text());
     let refused = upgrade(server, "/ws?client_id=a.b").await.expect_err("refused");
     assert_framed("a refused upgrade", &refused);
     let many = exchange(server, b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n").await;
