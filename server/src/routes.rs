@@ -88,7 +88,13 @@ pub fn router(server: Server) -> Router {
 
 /// What is at the address of the metrics, if they have one of their own.
 pub fn metrics_router(server: Server) -> Router {
-    Router::new().route("/metrics", get(metrics)).fallback(async || Failure::NotFound).with_state(server)
+    let frame = middleware::from_fn_with_state(server.access.proxies.clone(), headers::frame);
+    Router::new()
+        .route("/metrics", get(metrics))
+        .fallback(async || Failure::NotFound)
+        .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
+        .layer(frame)
+        .with_state(server)
 }
 
 async fn metrics(State(server): State<Server>) -> Response {

@@ -223,10 +223,18 @@ async fn no_link_where_it_would_not_work() {
 async fn s40_metrics_at_an_address_of_their_own() {
     let server = Child::start(&["--metrics-listen", "127.0.0.1:0"]).await;
     let metrics = server.said("metrics.listen").await;
-    assert!(get(metrics, "/metrics").await.text().contains("brigade_uploads_in_flight"));
     get(server.address, "/metrics").await.problem(404, "not_found");
-    for target in ["/", "/upload", "/readyz"] {
-        assert_eq!(get(metrics, target).await.status, 404, "{target}");
+    for (method, target, status) in [
+        ("GET", "/metrics", 200),
+        ("POST", "/metrics", 405),
+        ("GET", "/", 404),
+        ("POST", "/upload", 404),
+        ("GET", "/readyz", 404),
+    ] {
+        let answer = request(metrics, method, target).await;
+        assert_eq!(answer.status, status, "{method} {target}");
+        assert_eq!(answer.text().contains("brigade_uploads_in_flight"), status == 200, "{method} {target}");
+        assert_framed(&format!("{method} {target} of the metrics' address"), &answer);
     }
     server.stop().await;
 }
