@@ -232,10 +232,11 @@ async fn upload(
 }
 
 fn refuse(visitor: &Visitor, TooMuch { retry_after }: TooMuch) -> Response {
-    tracing::info!(client.address = %visitor.arrival.address, retry_after.s = retry_after.as_secs(), "a visitor had too much");
+    let (address, seconds) = (visitor.arrival.address, retry_after.as_secs());
+    tracing::info!(client.address = %address, retry_after.s = seconds, "a visitor had too much");
     let mut response = Failure::RateLimited.into_response();
     // Whole seconds, and not too early.
-    response.headers_mut().insert(header::RETRY_AFTER, (retry_after.as_secs() + 1).into());
+    response.headers_mut().insert(header::RETRY_AFTER, (seconds + 1).into());
     response
 }
 

@@ -7,10 +7,9 @@ use std::time::Duration;
 use app::wire::FileType::DocsFile;
 use app::wire::Snapshot;
 
-use crate::SHORT;
 use crate::support::child::Child;
 use crate::support::client::{Answer, Form, exchange, get, head, request};
-use crate::support::fixture::{Fixture, outcome_of};
+use crate::support::fixture::{Fixture, outcome_of, settle};
 use crate::support::page::{Page, header};
 use crate::support::sample::{self, KIB, MIB};
 use crate::support::socket::upgrade;
@@ -186,9 +185,9 @@ async fn s20_s22_s23_links_to_what_was_stored() {
     }
     let snapshot = page.request("GET", &format!("/uploads/{}", answer.upload_id)).await.json::<Snapshot>();
     assert!(snapshot.files.iter().all(|file| file.link.is_some()));
-    tokio::time::sleep(life + SHORT).await;
     for file in &answer.files {
-        assert_eq!(fetch(file.link.as_deref().unwrap(), "GET").await.status, 403, "it is over");
+        let status = || async { fetch(file.link.as_deref().unwrap(), "GET").await.status };
+        assert_eq!(settle(|status| *status == 403, status).await, 403, "it is over");
     }
     fixture.take_stored(outcome_of(&answer.files, DocsFile), &document).await;
     fixture.take_all().await;
