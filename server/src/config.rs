@@ -87,6 +87,13 @@ pub struct StorageConfig {
     /// Checksums on the wire: auto is on over https, off over http
     #[arg(long, env = "BRIGADE_S3_CHECKSUMS", default_value = "auto")]
     pub s3_checksums: Checksums,
+    /// Server-side encryption that is asked for with each object [default: what the bucket does by itself]. Only with
+    /// --bucket: the embedded store encrypts nothing. A store that does not know the header may ignore it
+    #[arg(long, env = "BRIGADE_S3_ENCRYPTION")]
+    pub s3_encryption: Option<Encryption>,
+    /// Key for aws:kms, its ARN or id [default: the account's aws/s3 key]
+    #[arg(long, env = "BRIGADE_S3_KMS_KEY")]
+    pub s3_kms_key: Option<String>,
     /// Age at which a multipart upload of ours is aborted, unless this process still carries it: longer than
     /// another server on the same bucket may need for one
     #[arg(long, env = "BRIGADE_SWEEP_AFTER", default_value = "24h", value_parser = parse_duration)]
@@ -106,6 +113,18 @@ pub struct StorageConfig {
     /// Endpoint of the bucket, where it is not AWS's own configuration that says so (tests).
     #[arg(skip)]
     pub endpoint: Option<Endpoint>,
+}
+
+impl StorageConfig {
+    fn check(&self) -> Result<(), ConfigError> {
+        if self.s3_kms_key.is_some() && self.s3_encryption != Some(Encryption::Kms) {
+            return Err(ConfigError::KmsKey);
+        }
+        if self.s3_encryption.is_some() && self.bucket.is_none() {
+            return Err(ConfigError::EncryptionEmbedded);
+        }
+        Ok(())
+    }
 }
 
 /// An S3 endpoint with fixed credentials: the embedded store, or a test's.
@@ -187,6 +206,15 @@ pub enum Checksums {
     Off,
 }
 
+/// `--s3-encryption`, in S3's own words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Encryption {
+    #[value(name = "AES256")]
+    Aes256,
+    #[value(name = "aws:kms")]
+    Kms,
+}
+
 /// `--log-format`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
@@ -264,6 +292,10 @@ pub enum ConfigError {
     AllowedOrigin(String),
     #[error("--download-links must be at most 7 days: S3 signs for no longer")]
     DownloadLinks,
+    #[error("--s3-encryption needs --bucket: the embedded store encrypts nothing")]
+    EncryptionEmbedded,
+    #[error("--s3-kms-key needs --s3-encryption aws:kms: no other encryption takes a key")]
+    KmsKey,
 }
 
 impl Config {
@@ -289,7 +321,7 @@ impl Config {
         if self.download_links > LONGEST_LINK {
             return Err(ConfigError::DownloadLinks);
         }
-        Ok(())
+        self.storage.check()
     }
 }
 

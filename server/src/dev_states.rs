@@ -19,7 +19,7 @@ const SCRIPT: &str =
 /// The script knows the states' names.
 const INDEX: &str = r#"<!DOCTYPE html><html lang="en"><meta charset="utf-8"><title>States</title>
 <style>body { font: 1rem system-ui; display: grid; grid-template-columns: repeat(auto-fill, minmax(26rem, 1fr)); gap: 1rem }
-iframe { inline-size: 100%; block-size: 44rem; border: 1px solid }</style><body><script src="/dev/states.js"></script><script>
+iframe { box-sizing: border-box; inline-size: 100%; block-size: 44rem; border: 1px solid }</style><body><script src="/dev/states.js"></script><script>
 for (const name of states) {
   const section = document.body.appendChild(document.createElement("section"));
   section.innerHTML = `<h2><a href="/?state=${name}">${name}</a></h2><iframe loading="lazy" title="${name}" src="/?state=${name}">`;

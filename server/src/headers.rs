@@ -21,7 +21,17 @@ pub async fn frame(State(proxies): State<Proxies>, mut request: Request, next: N
     let arrival = proxies.arrival(request.headers(), peer(request.extensions()));
     let is_secure = arrival.is_secure;
     request.extensions_mut().insert(arrival);
-    let mut response = next.run(request).await;
+    let mut response = framed(next.run(request).await);
+    if is_secure {
+        let https_only = HeaderValue::from_static(HTTPS_ONLY);
+        response.headers_mut().insert(header::STRICT_TRANSPORT_SECURITY, https_only);
+    }
+    response
+}
+
+/// Adds what every answer says that does not say otherwise.
+#[must_use]
+pub fn framed(mut response: Response) -> Response {
     let headers = response.headers_mut();
     for (name, value) in [
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
@@ -34,9 +44,6 @@ pub async fn frame(State(proxies): State<Proxies>, mut request: Request, next: N
         (header::CACHE_CONTROL, "no-store"),
     ] {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
-    }
-    if is_secure {
-        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(HTTPS_ONLY));
     }
     response
 }

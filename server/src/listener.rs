@@ -26,6 +26,7 @@ use tower::{ServiceExt, service_fn};
 
 use crate::config::Clocks;
 use crate::error::Failure;
+use crate::headers;
 use crate::peer::Patience;
 pub use guarded::Watches;
 use guarded::{Guarded, Manners};
@@ -152,7 +153,8 @@ async fn serve(stream: TcpStream, service: Service, read_buffer: usize) {
             let answer = AssertUnwindSafe(answer).catch_unwind().await;
             // What is left of a body is never read as a request.
             let closing = [(http::header::CONNECTION, "close")];
-            let answer = answer.unwrap_or_else(|_| Ok((closing, Failure::Internal).into_response()));
+            let broken = || headers::framed((closing, Failure::Internal).into_response());
+            let answer = answer.unwrap_or_else(|_| Ok(broken()));
             Ok::<_, Infallible>(answer.unwrap_or_else(|never| match never {}))
         }
     });

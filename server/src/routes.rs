@@ -95,7 +95,13 @@ pub fn router(server: Server) -> Router {
 
 /// What is at the address of the metrics, if they have one of their own.
 pub fn metrics_router(server: Server) -> Router {
-    Router::new().route("/metrics", get(metrics)).fallback(async || Failure::NotFound).with_state(server)
+    let frame = middleware::from_fn_with_state(server.access.proxies.clone(), headers::frame);
+    Router::new()
+        .route("/metrics", get(metrics))
+        .fallback(async || Failure::NotFound)
+        .method_not_allowed_fallback(async || Failure::MethodNotAllowed)
+        .layer(frame)
+        .with_state(server)
 }
 
 async fn metrics(State(server): State<Server>) -> Response {
@@ -235,10 +241,11 @@ async fn upload(
 }
 
 fn refuse(visitor: &Visitor, TooMuch { retry_after }: TooMuch) -> Response {
-    tracing::info!(client.address = %visitor.arrival.address, retry_after.s = retry_after.as_secs(), "a visitor had too much");
+    let (address, seconds) = (visitor.arrival.address, retry_after.as_secs());
+    tracing::info!(client.address = %address, retry_after.s = seconds, "a visitor had too much");
     let mut response = Failure::RateLimited.into_response();
     // Whole seconds, and not too early.
-    response.headers_mut().insert(header::RETRY_AFTER, (retry_after.as_secs() + 1).into());
+    response.headers_mut().insert(header::RETRY_AFTER, (seconds + 1).into());
     response
 }
 

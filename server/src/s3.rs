@@ -23,7 +23,9 @@ use aws_sdk_s3::operation::create_multipart_upload::CreateMultipartUploadOutput;
 use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
 use aws_sdk_s3::presigning::PresigningConfig;
 use aws_sdk_s3::primitives::{ByteStream, DateTime, SdkBody};
-use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode, ChecksumType, MultipartUpload};
+use aws_sdk_s3::types::{
+    ChecksumAlgorithm, ChecksumMode, ChecksumType, MultipartUpload, ServerSideEncryption,
+};
 use aws_sdk_s3::{Client, config};
 
 use attempts::send_part;
@@ -35,7 +37,7 @@ pub use multipart::{AcknowledgedPart, Multipart};
 use open::{Adopted, Carried, OpenUploads};
 
 use crate::checksum;
-use crate::config::{Checksums, Clocks, StorageConfig};
+use crate::config::{Checksums, Clocks, Encryption, StorageConfig};
 use crate::connector::{Connector, WireCounter};
 use crate::error::Failure;
 use crate::kind::ObjectKey;
@@ -60,6 +62,9 @@ pub struct Bucket {
     clocks: Clocks,
     /// Checksums travel with the bytes.
     checksums: bool,
+    /// What each object is asked to be encrypted by; without it the bucket's default holds.
+    encryption: Option<ServerSideEncryption>,
+    kms_key: Option<String>,
     open: OpenUploads,
     aborts_failed: Arc<AtomicU64>,
     swept: Arc<AtomicU64>,
@@ -178,6 +183,11 @@ impl Bucket {
             is_local,
             clocks: clocks.clone(),
             checksums,
+            encryption: storage.s3_encryption.map(|encryption| match encryption {
+                Encryption::Aes256 => ServerSideEncryption::Aes256,
+                Encryption::Kms => ServerSideEncryption::AwsKms,
+            }),
+            kms_key: storage.s3_kms_key.clone(),
             open: OpenUploads::default(),
             aborts_failed: Arc::default(),
             swept: Arc::default(),
@@ -244,6 +254,8 @@ impl Bucket {
                 .content_disposition(&object.content_disposition)
                 .content_length(length(part.len()))
                 .set_checksum_algorithm(self.checksum_algorithm())
+                .set_server_side_encryption(self.encryption.clone())
+                .set_ssekms_key_id(self.kms_key.clone())
                 .body(ByteStream::new(SdkBody::from_body_1_x(body)))
                 .customize()
                 .mutate_request(move |request| request.add_extension(counter.clone()));
@@ -268,7 +280,9 @@ impl Bucket {
             .content_type(object.content_type)
             .content_disposition(&object.content_disposition)
             .set_checksum_algorithm(self.checksum_algorithm())
-            .set_checksum_type(self.checksums.then_some(ChecksumType::FullObject));
+            .set_checksum_type(self.checksums.then_some(ChecksumType::FullObject))
+            .set_server_side_encryption(self.encryption.clone())
+            .set_ssekms_key_id(self.kms_key.clone());
         let doubt = Doubt::default();
         let created = create.customize().interceptor(doubt.clone()).send().await;
         let names_it =

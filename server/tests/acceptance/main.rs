@@ -15,6 +15,7 @@ mod bad_size;
 mod cancel;
 mod checksums;
 mod documents;
+mod encryption;
 mod framing;
 mod ground;
 mod images;

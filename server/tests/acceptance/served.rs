@@ -7,10 +7,9 @@ use std::time::Duration;
 use app::wire::FileType::DocsFile;
 use app::wire::Snapshot;
 
-use crate::SHORT;
 use crate::support::child::Child;
 use crate::support::client::{Answer, Form, exchange, get, head, request};
-use crate::support::fixture::{Fixture, outcome_of};
+use crate::support::fixture::{Fixture, outcome_of, settle};
 use crate::support::page::{Page, header};
 use crate::support::sample::{self, KIB, MIB};
 use crate::support::socket::upgrade;
@@ -192,9 +191,9 @@ async fn s20_s22_s23_links_to_what_was_stored() {
     }
     let snapshot = page.request("GET", &format!("/uploads/{}", answer.upload_id)).await.json::<Snapshot>();
     assert!(snapshot.files.iter().all(|file| file.link.is_some()));
-    tokio::time::sleep(life + SHORT).await;
     for file in &answer.files {
-        assert_eq!(fetch(file.link.as_deref().unwrap(), "GET").await.status, 403, "it is over");
+        let status = || async { fetch(file.link.as_deref().unwrap(), "GET").await.status };
+        assert_eq!(settle(|status| *status == 403, status).await, 403, "it is over");
     }
     fixture.take_stored(outcome_of(&answer.files, DocsFile), &document).await;
     fixture.take_all().await;
@@ -229,10 +228,18 @@ async fn no_link_where_it_would_not_work() {
 async fn s40_metrics_at_an_address_of_their_own() {
     let server = Child::start(&["--metrics-listen", "127.0.0.1:0"]).await;
     let metrics = server.said("metrics.listen").await;
-    assert!(get(metrics, "/metrics").await.text().contains("brigade_uploads_in_flight"));
     get(server.address, "/metrics").await.problem(404, "not_found");
-    for target in ["/", "/upload", "/readyz"] {
-        assert_eq!(get(metrics, target).await.status, 404, "{target}");
+    for (method, target, status) in [
+        ("GET", "/metrics", 200),
+        ("POST", "/metrics", 405),
+        ("GET", "/", 404),
+        ("POST", "/upload", 404),
+        ("GET", "/readyz", 404),
+    ] {
+        let answer = request(metrics, method, target).await;
+        assert_eq!(answer.status, status, "{method} {target}");
+        assert_eq!(answer.text().contains("brigade_uploads_in_flight"), status == 200, "{method} {target}");
+        assert_framed(&format!("{method} {target} of the metrics' address"), &answer);
     }
     server.stop().await;
 }

@@ -1,6 +1,8 @@
-//! What a person sees when the connection is the trouble: closed, cut, absent, or half blocked.
+//! What a person sees of the connection: closed, cut, absent, half blocked, or with TLS.
 
 use std::path::PathBuf;
+
+use server::config::Config;
 
 use crate::script::Script;
 use crate::support::fixture::{Dir, Fixture};
@@ -203,4 +205,19 @@ async fn e07_socket_open_but_silent() {
     script.go();
     script.ends().await;
     scene.stores_one().await;
+}
+
+/// Loopback is all that is listened on without being told; a page that came over https keeps to TLS.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn s32_wss_from_an_https_page() {
+    let defaults = Config::defaults();
+    assert!(defaults.listen.ip().is_loopback() && defaults.storage.store_listen.ip().is_loopback());
+    let trusting = |config: &mut Config| config.trusted_proxies = vec!["127.0.0.1/32".parse().unwrap()];
+    let fixture = Fixture::setup().config(trusting).start().await;
+    let (dir, document) = (Dir::new(), sample::pdf(6 * MIB));
+    let file = dir.path.join("report.pdf");
+    std::fs::write(&file, &document).unwrap();
+    Script::start("https.mjs", fixture.server, &[file.to_str().unwrap()]).ends().await;
+    fixture.take_only(&document).await;
+    fixture.finish().await;
 }

@@ -87,7 +87,11 @@ async fn g12_a_panic_after_the_first_file() {
 async fn g12_a_panic_within_a_route() {
     let fixture = fixture().await;
     for _ in 0..3 {
-        get(fixture.server, "/panics").await.problem(500, "internal");
+        let answer = get(fixture.server, "/panics").await;
+        answer.problem(500, "internal");
+        // The layer that frames every other answer has panicked with the route.
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        assert!(answer.header("content-security-policy").is_some());
     }
     fixture.finish().await;
 }

@@ -46,6 +46,9 @@ async fn g13_a_configuration_that_cannot_work() {
     refused(flags(&["--shutdown-grace", "soon"]), &["--shutdown-grace", "soon"]).await;
     refused(flags(&["--no-such-flag"]), &["--no-such-flag"]).await;
     refused(Child::setup().env("BRIGADE_PART_SIZE", "1MiB"), &["--part-size"]).await;
+    refused(flags(&["--s3-encryption", "AES256"]), &["--s3-encryption", "--bucket"]).await;
+    let without_kms = flags(&["--bucket", "uploads", "--s3-encryption", "AES256", "--s3-kms-key", "a-key"]);
+    refused(without_kms, &["--s3-kms-key", "aws:kms"]).await;
     // One key of two.
     refused(flags(&["--store-access-key", "some-key"]), &["required arguments were not provided"]).await;
 }

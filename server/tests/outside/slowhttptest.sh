@@ -3,9 +3,8 @@
 # while normal uploads go on. One line a phase; ends non-zero when one upload was not stored in time, the service was
 # not available throughout, or something is left. The last run's lines are kept in slowhttptest.txt beside this file.
 # Needs root only to install the package.
-# Usage: server/tests/outside/slowhttptest.sh [SECONDS]   (of each phase, 60 unless given; CARGO_TARGET_DIR is respected)
-set -euo pipefail
-cd "$(dirname "$0")/../../.."
+# Usage: server/tests/outside/slowhttptest.sh [SECONDS]   (of each phase, 60 unless given)
+. "$(dirname "$0")/common.sh"
 
 seconds=${1:-60}
 crowd=1000
@@ -13,7 +12,6 @@ crowd=1000
 bound=10
 # From one normal upload to the next.
 pace=0.5
-kept=$PWD/server/tests/outside/slowhttptest.txt
 
 slow=/usr/bin/slowhttptest
 if [ ! -x "$slow" ]; then
@@ -21,45 +19,8 @@ if [ ! -x "$slow" ]; then
     apt-get install -y --no-install-recommends slowhttptest >/dev/null
 fi
 
-# As `cargo xtask` builds it, with the page inside: a slow reader needs something to read.
-export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}" BRIGADE_REQUIRE_SITE=1
-cargo build --quiet --release -p server
-program="$CARGO_TARGET_DIR/release/bucket-brigade"
-
-work=$(mktemp -d)
-server_pid= attack_pid= failed=
-end() {
-    status=$?
-    for pid in $attack_pid $server_pid; do
-        kill "$pid" 2>/dev/null || true
-        wait "$pid" 2>/dev/null || true
-    done
-    rm -rf "$work"
-    if [ $status -ne 0 ] && [ -z "$failed" ]; then echo "FAILED"; fi
-}
-trap end EXIT
-say() { printf "$@" | tee -a "$work/summary"; }
-fail() { failed=yes; say '  NOT AS EXPECTED: %s\n' "$*"; }
-
-start_server() {
-    # A pipe, so that the address is there when the line is. Nothing of the caller's configuration.
-    coproc SERVER {
-        exec env -i "$program" --listen 127.0.0.1:0 --store-listen 127.0.0.1:0 --data-dir "$work/data" 2>&1
-    }
-    server_pid=$SERVER_PID
-    local line
-    read -r -t 20 line <&"${SERVER[0]}"
-    server=$(sed -n 's/.*"listen":"\([^"]*\)".*/http:\/\/\1/p' <<<"$line")
-    # Bash closes a coprocess's own descriptor in those that it starts.
-    exec {log}<&"${SERVER[0]}"
-    cat <&"$log" >"$work/server.log" &
-    # The store is open when it is ready.
-    web --retry 20 --retry-delay 1 --retry-all-errors "$server/readyz" >/dev/null
-}
-web() { curl -sSf --noproxy '*' --max-time "$bound" "$@"; }
 memory() { sed -n "s/^$1:[^0-9]*\([0-9]*\) kB/\1/p" "/proc/$server_pid/status"; }
 mib() { echo $((($1 + 512) / 1024)); }
-gauge() { web "$server/metrics" | sed -n "s/^brigade_$1 //p"; }
 
 { printf '%%PDF-1.7\n' && head -c 1048576 /dev/urandom; } >"$work/a.pdf"
 { printf '\xff\xd8\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0' && head -c 102400 /dev/urandom; } >"$work/b.jpg"
@@ -69,9 +30,9 @@ jpg_size=$(stat -c %s "$work/b.jpg")
 # Appends status and seconds to the file "uploads"; a status of 200 without two stored files becomes 000.
 upload() {
     local said
-    said=$(curl -s --noproxy '*' --max-time "$bound" -o "$work/answer" -w '%{http_code} %{time_total}' \
+    said=$(curl -s --max-time "$bound" -o "$work/answer" -w '%{http_code} %{time_total}' \
         -H "X-Docs-Filesize: $pdf_size" -H "X-Image-Filesize: $jpg_size" \
-        -F "docs_field=@$work/a.pdf" -F "msa_imgs=@$work/b.jpg" "$server/upload") || said="000 ${said#* }"
+        -F "docs_field=@$work/a.pdf" -F "msa_imgs=@$work/b.jpg" "http://$server/upload") || said="000 ${said#* }"
     if [ "$(grep -o '"outcome":"stored"' "$work/answer" | wc -l)" != 2 ]; then said="000 ${said#* }"; fi
     rm -f "$work/answer"
     echo "$said" >>"$work/uploads"
@@ -79,28 +40,29 @@ upload() {
 
 # phase NAME OPTIONS...: attacks again and again until the time is over, since a server that cuts everyone ends one.
 phase() {
-    local name=$1 began=$SECONDS round=0 closed=0 here most before report
+    local name=$1 began=$SECONDS round=0 closed=0 open most before report attack_pid
     shift
     : >"$work/uploads"
     before=$(memory VmRSS)
     # The peak begins anew.
     echo 5 >"/proc/$server_pid/clear_refs"
     while [ $((SECONDS - began)) -lt "$seconds" ]; do
-        round=$((round + 1)) here=0 most=0
+        round=$((round + 1)) open=0 most=0
         report="$work/$name-$round"
         "$slow" "$@" -c "$crowd" -r 500 -l $((seconds - SECONDS + began)) -p 5 -g -o "$report" >"$report.log" 2>&1 &
         attack_pid=$!
+        running[$attack_pid]=attack
         while kill -0 "$attack_pid" 2>/dev/null; do
             upload
             # Without the connection that asks. The server counts: slowhttptest does not see a slow reader's end.
-            here=$(($(gauge connections) - 1))
-            if [ "$here" -gt "$most" ]; then most=$here; fi
+            open=$(($(gauge connections) - 1))
+            if [ "$open" -gt "$most" ]; then most=$open; fi
             sleep "$pace"
         done
         wait "$attack_pid" || fail "$name: slowhttptest ended with $?"
-        attack_pid=
-        if grep -q "No open connections left" "$report.log"; then here=0; fi
-        closed=$((closed + most - here))
+        unset "running[$attack_pid]"
+        if grep -q "No open connections left" "$report.log"; then open=0; fi
+        closed=$((closed + most - open))
     done
     judge "$name" "$round" "$closed" "$before"
 }
@@ -125,40 +87,19 @@ judge() {
 }
 
 start_server
-say 'slowhttptest %s against bucket-brigade on %s\n' "$(dpkg-query -W -f '${Version}' slowhttptest)" "$(date -u '+%F %H:%M UTC')"
-say 'machine: %s, %d cores, Linux %s; load before: %s\n' "$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -1)" \
-    "$(nproc)" "$(uname -r)" "$(cut -d' ' -f1 /proc/loadavg)"
-say 'commit: %s; command: server/tests/outside/slowhttptest.sh %s\n' \
-    "$(git describe --always --dirty --abbrev=12)" "$seconds"
+heading "slowhttptest $(dpkg-query -W -f '${Version}' slowhttptest)"
 
 stored=0
-page=$(web "$server/")
+page=$(curl -sSf --max-time "$bound" "http://$server/")
 asset=$(grep -o '/pkg/[^"]*\.wasm' <<<"$page" | head -1)
-phase slow-headers -H -i 5 -x 24 -u "$server/"
-phase slow-body -B -i 5 -x 10 -s 8192 -t POST -f 'multipart/form-data; boundary=slow' -u "$server/upload"
+phase slow-headers -H -i 5 -x 24 -u "http://$server/"
+phase slow-body -B -i 5 -x 10 -s 8192 -t POST -f 'multipart/form-data; boundary=slow' -u "http://$server/upload"
 # A window of some bytes, an answer far larger than any socket's buffer.
-phase slow-read -X -k 10 -w 10 -y 20 -n 5 -z 32 -u "$server$asset"
+phase slow-read -X -k 10 -w 10 -y 20 -n 5 -z 32 -u "http://$server$asset"
 
-# One connection is the one that asks.
-rest='connections 1, sockets 0, uploads_in_flight 0, buffer_bytes 0, buffer_waiting 0, parts_in_flight 0'
-for _ in $(seq 50); do
-    left=
-    for name in connections sockets uploads_in_flight buffer_bytes buffer_waiting parts_in_flight; do
-        left+="${left:+, }$name $(gauge $name)"
-    done
-    if [ "$left" = "$rest" ]; then break; fi
-    sleep 0.2
-done
-if [ "$left" != "$rest" ]; then fail "left: $left"; fi
+rests sockets uploads_in_flight buffer_bytes buffer_waiting parts_in_flight
 found=$(find "$work/data/store/buckets/uploads/objects" -type f | wc -l)
 if [ "$found" != "$stored" ]; then fail "$found objects in the store, $stored were answered as stored"; fi
-kill -TERM "$server_pid"
-ended=0
-wait "$server_pid" || ended=$?
-server_pid=
-if [ $ended -ne 0 ]; then fail "the server ended with $ended"; fi
-if grep -q panicked "$work/server.log"; then fail "a panic: $(grep -m1 panicked "$work/server.log")"; fi
 say 'at the end   %d objects in the store; %s\n' "$found" "$left"
-if [ -n "$failed" ]; then say 'FAILED\n'; else say 'all passed\n'; fi
-cp "$work/summary" "$kept"
-[ -z "$failed" ]
+stop_server
+conclude
