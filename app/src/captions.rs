@@ -207,7 +207,7 @@ pub fn value_text(words: Words, row: &Row) -> String {
     }
 }
 
-/// What a change is worth saying aloud, if anything: a state once, a quarter now and then.
+/// What a change of one file is worth saying aloud, if anything: a state once.
 #[must_use]
 pub fn announcement(
     words: Words,
@@ -224,9 +224,6 @@ pub fn announcement(
     let before = before?;
     let (was, is) = (look(before), look(after));
     match is {
-        Look::Running if after.milestone > before.milestone => {
-            status(Word::SayPercent, &decimal(after.milestone.into()))
-        }
         _ if is == was => None,
         Look::Failed => {
             let Caption { headline, detail } = caption(words, after);
@@ -237,6 +234,13 @@ pub fn announcement(
         Look::Waiting => status(Word::SayWaiting, &caption(words, after).headline),
         Look::Running => None,
     }
+}
+
+/// A quarter of all files, now and then.
+#[must_use]
+pub fn quarter(words: Words, before: &Transfers, after: &Transfers) -> Option<String> {
+    let quarter = after.milestone();
+    (quarter > before.milestone()).then(|| words.fill(Word::SayPercent, &[&decimal(quarter.into())]))
 }
 
 /// What the page's one button does now; `waiting` is whether a chosen file is not stored yet.

@@ -86,10 +86,11 @@ pub const fn status_word(status: Status) -> &'static str {
 
 /// What the storage lane shows of a row.
 #[must_use]
-pub fn storage_lane(row: &Row, total: u64) -> Vec<Segment> {
+pub fn storage_lane(row: &Row) -> Vec<Segment> {
     let Some(state) = &row.message else {
         return Vec::new();
     };
+    let total = state.total.unwrap_or(row.size);
     let whole = |bytes, state, filled| Segment { bytes, state, filled };
     if state.status == Status::Completed {
         return vec![whole(total, PartState::Stored, 10_000)];

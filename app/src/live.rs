@@ -32,9 +32,14 @@ const SILENCE: Duration = Duration::from_secs(2);
 const SILENCE_MS: f64 = 2_000.0;
 /// A second press this soon is a double click on Upload and no wish to cancel.
 const DOUBLE_CLICK_MS: f64 = 500.0;
+/// Between two changes by the socket: 30 messages a second and file are more than anybody sees.
+const MOMENT_MS: f64 = 25.0;
+const MOMENT: Duration = Duration::from_millis(25);
 /// How far the browser may be ahead of the server by what lies in sockets on both sides: 4 MiB that Linux sends from and
 /// 6 MiB that it receives into, at most (tcp(7), `tcp_wmem` and `tcp_rmem`), and some.
 const MOST_UNDERWAY: u64 = 16 << 20;
+/// The one button's id.
+const PRESS: &str = "press";
 /// The code of a client id that is not of the browser's session.
 const FOREIGN: &str = "client_id_foreign";
 
@@ -57,6 +62,9 @@ struct Live {
     pressed_at: Cell<f64>,
     /// Bytes of the form that have left the browser, and that it has in all.
     sent: Cell<(u64, u64)>,
+    /// What the socket has told since the last change, and when that was, in ms.
+    heard: RefCell<Vec<FileMessage>>,
+    folded_at: Cell<f64>,
     /// When the browser last sent or heard something, in ms.
     moved_at: Cell<f64>,
 }
@@ -76,6 +84,8 @@ pub fn start() {
             is_renewed: Cell::default(),
             pressed_at: Cell::default(),
             sent: Cell::default(),
+            heard: RefCell::default(),
+            folded_at: Cell::default(),
             moved_at: Cell::default(),
             session,
         }));
@@ -85,7 +95,12 @@ pub fn start() {
 
 impl Live {
     fn wake(&'static self) {
-        Effect::new(move |_| self.state.with(|state| paint::paint(state, &self.session)));
+        Effect::new(move |last: Option<State>| {
+            self.state.with(|state| {
+                paint::paint(state, last.as_ref(), &self.session);
+                state.clone()
+            })
+        });
         let document: EventTarget = document().into();
         let of_document = [
             "click", "change", "submit", "dragover", "dragleave", "drop", "paste", "toggle", "visibilitychange",
@@ -141,8 +156,14 @@ impl Live {
         let kind = self.kind_at(event);
         match (button.get_attribute("data-do").unwrap_or_default().as_str(), kind) {
             ("retry", _) => self.start(),
-            ("confirm", _) => self.cancel(),
-            ("keep", _) => self.change(|state| state.asks_to_cancel = false),
+            ("confirm", _) => {
+                self.cancel();
+                dom::focus(PRESS);
+            }
+            ("keep", _) => {
+                self.change(|state| state.asks_to_cancel = false);
+                dom::focus(PRESS);
+            }
             ("report", _) => {
                 copy(&self.state.with_untracked(|state| captions::report(self.session.words, &state.transfers)));
             }
@@ -313,7 +334,7 @@ impl Live {
     fn take_news(&'static self, news: News) {
         match news {
             News::Connected => self.change(|state| state.connected = true),
-            News::Message(message) => self.fold(*message),
+            News::Message(message) => self.hear_of(*message),
             News::Gone { is_foreign } => {
                 self.change(|state| state.connected = false);
                 if is_foreign {
@@ -323,11 +344,31 @@ impl Live {
         }
     }
 
-    fn fold(&'static self, message: FileMessage) {
+    /// What the two files have to say within a moment is one change, and painted once.
+    fn hear_of(&'static self, message: FileMessage) {
         self.moved_at.set(js_sys::Date::now());
+        let is_end = message.status.is_terminal();
+        let is_first = self.heard.borrow().is_empty();
+        self.heard.borrow_mut().push(message);
+        let since = js_sys::Date::now() - self.folded_at.get();
+        if is_end || since >= MOMENT_MS {
+            self.fold();
+        } else if is_first {
+            later(MOMENT, move || self.fold());
+        }
+    }
+
+    fn fold(&'static self) {
+        let heard = self.heard.take();
+        if heard.is_empty() {
+            return;
+        }
+        self.folded_at.set(js_sys::Date::now());
         let known = self.upload_id();
         self.change(|state| {
-            state.transfers.fold(message);
+            for message in heard {
+                state.transfers.fold(message);
+            }
         });
         if self.upload_id() != known {
             self.remember();
@@ -447,6 +488,8 @@ impl Live {
         }
         self.is_renewed.set(false);
         self.begin(files);
+        // What had it is gone, or of no use while it runs.
+        dom::focus(PRESS);
     }
 
     fn begin(&'static self, files: Vec<Chosen>) {
@@ -648,7 +691,8 @@ impl Live {
             }
             if let Some(files) = files {
                 self.restore(&memory);
-                files.into_iter().for_each(|message| self.fold(message));
+                self.heard.replace(files);
+                self.fold();
                 self.end_links();
             }
         });

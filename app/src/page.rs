@@ -23,7 +23,7 @@ pub fn Page(words: Words, kinds: [Kind; 2], upload: String) -> impl IntoView {
             <form method="post" action=upload enctype="multipart/form-data">
                 <div class="cards">{kinds.map(|kind| view! { <Card words kind /> }).collect_view()}</div>
                 <div class="actions">
-                    <button type="submit" class="primary">
+                    <button type="submit" class="primary" id="press">
                         {text(Word::Upload)}
                     </button>
                     <p class="summary"></p>

@@ -15,21 +15,27 @@ use crate::transfers::{Row, Transfers};
 use crate::wire::FileMessage;
 use crate::words::{Word, Words, decimal};
 
-/// Shows the whole page.
-pub fn paint(state: &State, session: &Session) {
+/// Shows what has changed since the state that was painted last: of 60 messages a second each moves one file.
+pub fn paint(state: &State, last: Option<&State>, session: &Session) {
     let Some(main) = document().query_selector("main").ok().flatten() else { return };
     let words = session.words;
     for kind in session.kinds {
+        let of_card = |state: &State| (state.places[kind.index()].clone(), state.transfers.row(kind.file_type).cloned());
+        if last.is_some_and(|last| of_card(last) == of_card(state)) {
+            continue;
+        }
         let selector = [".card[data-file-type=", kind.wire_name(), "]"].concat();
         if let Some(card) = find(&main, &selector) {
-            paint_card(&card, state, kind, words);
+            let last_row = last.and_then(|last| last.transfers.row(kind.file_type));
+            paint_card(&card, state, kind, last_row, words);
         }
     }
     let all = &state.transfers;
     let is_running = all.is_running();
     if let Some(primary) = find(&main, ".primary") {
         mark(&primary, "data-running", is_running);
-        mark(&primary, "disabled", all.is_cancelling());
+        // Not `disabled`, which would take the focus from it.
+        write(&primary, "aria-disabled", all.is_cancelling().then_some("true"));
     }
     say(&main, ".primary", &button(words, all, state.has_pending(&session.kinds)));
     say(&main, ".summary", &summary(words, all));
@@ -59,7 +65,7 @@ fn say_if_any(main: &Element, piece: &str, line: &str, text: &str) {
     say(main, line, text);
 }
 
-fn paint_card(card: &Element, state: &State, kind: Kind, words: Words) {
+fn paint_card(card: &Element, state: &State, kind: Kind, last: Option<&Row>, words: Words) {
     let place = &state.places[kind.index()];
     let row = state.transfers.row(kind.file_type);
     write(card, "data-state", Some(state.of_card(kind)));
@@ -87,7 +93,7 @@ fn paint_card(card: &Element, state: &State, kind: Kind, words: Words) {
     if let Some(row) = row
         && let Some(bars) = find(card, ".bars")
     {
-        paint_bars(&bars, row, words);
+        paint_bars(&bars, row, last, words);
     }
     let key = row.and_then(Row::key).unwrap_or_default();
     say_if_any(card, ".key", ".key code", key);
@@ -106,7 +112,7 @@ fn ending(name: &str) -> String {
 }
 
 /// Shows one row: lanes, words and `data-` attributes, all of the same message.
-fn paint_bars(bars: &Element, row: &Row, words: Words) {
+fn paint_bars(bars: &Element, row: &Row, last: Option<&Row>, words: Words) {
     let state = row.message.as_ref();
     let number = |read: fn(&FileMessage) -> u64| state.map_or(0, read);
     let total = state.and_then(|state| state.total).unwrap_or(row.size);
@@ -130,27 +136,30 @@ fn paint_bars(bars: &Element, row: &Row, words: Words) {
     write(bars, "data-left", row.left.map(decimal).as_deref());
     say(bars, ".lane-name", words.text(name));
     if let Some(fill) = find(bars, ".thin > .fill") {
-        style(&fill, "inline-size", &percent(share_of));
+        fill_up(&fill, share_of);
     }
     if let Some(lane) = find(bars, ".parts") {
         let now = state.map(|state| decimal(u64::from(state.progress)));
         write(&lane, "aria-valuenow", now.as_deref());
         write(&lane, "aria-valuetext", Some(&value_text(words, row)));
-        paint_lane(&lane, &storage_lane(row, total));
+        paint_lane(&lane, &storage_lane(row), &last.map(storage_lane).unwrap_or_default());
     }
     let caption = caption(words, row);
     say(bars, ".headline", &caption.headline);
     say(bars, ".detail", &caption.detail);
 }
 
-fn paint_lane(lane: &Element, parts: &[Segment]) {
+fn paint_lane(lane: &Element, parts: &[Segment], last: &[Segment]) {
     let mut shown = lane.first_element_child();
-    for part in parts {
+    for (place, part) in parts.iter().enumerate() {
+        let is_new = shown.is_none();
         let Some(element) = shown.or_else(|| add_part(lane)) else { return };
-        write(&element, "data-state", Some(word(part.state)));
-        style(&element, "flex-grow", &decimal(part.bytes));
-        if let Some(fill) = element.first_element_child() {
-            style(&fill, "inline-size", &percent(part.filled));
+        if is_new || last.get(place) != Some(part) {
+            write(&element, "data-state", Some(word(part.state)));
+            style(&element, "flex-grow", &decimal(part.bytes));
+            if let Some(fill) = element.first_element_child() {
+                fill_up(&fill, part.filled);
+            }
         }
         shown = element.next_element_sibling();
     }
@@ -158,6 +167,11 @@ fn paint_lane(lane: &Element, parts: &[Segment]) {
         shown = surplus.next_element_sibling();
         surplus.remove();
     }
+}
+
+/// By what is cut off and not by a size, for which the browser would lay out the page anew at each message.
+fn fill_up(fill: &Element, hundredths: u32) {
+    style(fill, "--filled", &percent(hundredths));
 }
 
 fn add_part(lane: &Element) -> Option<Element> {

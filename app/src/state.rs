@@ -1,9 +1,9 @@
 //! All that the page shows, as one value: whatever happens changes it, and it is painted. Pure.
 
-use crate::captions::{Spoken, announcement, look};
+use crate::captions::{Spoken, announcement, look, quarter};
 use crate::sentences::{Kind, Refusal};
 use crate::transfers::{Row, Transfers};
-use crate::words::Words;
+use crate::words::{Words, joined};
 
 /// The whole page.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,16 +73,24 @@ impl State {
     /// Says what is worth it of a change; the file whose connection broke by it.
     pub fn speak(&mut self, words: Words, before: &Transfers, kinds: &[Kind; 2]) -> Option<Kind> {
         let mut lost = None;
+        let mut said = quarter(words, before, &self.transfers).unwrap_or_default();
+        let mut warned = String::new();
         for kind in kinds {
             let (was, row) = (before.row(kind.file_type), self.transfers.row(kind.file_type));
             match announcement(words, kind.file_type, was, row) {
-                Some(Spoken::Status(text)) => self.status = text,
+                Some(Spoken::Status(text)) => said = joined(&said, &text),
                 Some(Spoken::Alert(text)) => {
-                    self.alert = text;
+                    warned = joined(&warned, &text);
                     lost = lost.or(row.is_some_and(Row::is_lost).then_some(*kind));
                 }
                 None => {}
             }
+        }
+        if !said.is_empty() {
+            self.status = said;
+        }
+        if !warned.is_empty() {
+            self.alert = warned;
         }
         lost
     }

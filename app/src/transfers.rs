@@ -22,6 +22,9 @@ pub struct Transfers {
     /// The browser says that it has no network.
     offline: bool,
     rows: [Option<Row>; 2],
+    /// The last quarter worth announcing: 0, 25, 50 or 75.
+    milestone: u8,
+    milestone_ms: u64,
 }
 
 /// One file from the press of Upload on.
@@ -40,9 +43,6 @@ pub struct Row {
     pub offline: bool,
     /// The page was reloaded since it was sent.
     pub restored: bool,
-    /// The last quarter worth announcing: 0, 25, 50 or 75.
-    pub milestone: u8,
-    milestone_ms: u64,
 }
 
 /// How the POST ended.
@@ -66,6 +66,8 @@ impl Transfers {
         self.cancelling = false;
         self.broken = false;
         self.heard = false;
+        self.milestone = 0;
+        self.milestone_ms = 0;
         for &(file_type, size) in files {
             self.rows[index(file_type)] = Some(Row { offline: self.offline, ..Row::new(size) });
         }
@@ -76,6 +78,7 @@ impl Transfers {
         if self.upload_id.as_ref() != Some(&message.upload_id) && !self.adopt(&message.upload_id) {
             return false;
         }
+        let before = self.percent();
         let Some(row) = &mut self.rows[index(message.file_type)] else {
             return false;
         };
@@ -86,9 +89,26 @@ impl Transfers {
             return false;
         }
         self.heard |= !message.status.is_terminal();
+        let at_ms = message.at_ms;
         row.take(message);
+        self.pass_milestone(before, at_ms);
         self.cancelling &= self.is_running();
         true
+    }
+
+    /// One that comes too soon is passed over: said later it would be false.
+    fn pass_milestone(&mut self, before: u8, at_ms: u64) {
+        let quarter = self.percent() / 25 * 25;
+        if quarter > before && quarter < 100 && self.is_running() && at_ms >= self.milestone_ms + MILESTONE_MS {
+            self.milestone = quarter;
+            self.milestone_ms = at_ms;
+        }
+    }
+
+    /// The last quarter that was passed, of all files together.
+    #[must_use]
+    pub const fn milestone(&self) -> u8 {
+        self.milestone
     }
 
     /// The first unknown id after the press is the new upload's; any other belongs to the past.
@@ -351,19 +371,10 @@ impl Row {
             pace: Pace::default(),
             offline: false,
             restored: false,
-            milestone: 0,
-            milestone_ms: 0,
         }
     }
 
     fn take(&mut self, message: FileMessage) {
-        let before = self.message.as_ref().map_or(0, |state| state.progress);
-        let quarter = message.progress / 25 * 25;
-        // One that comes too soon is passed over: said later it would be false.
-        if quarter > before && quarter < 100 && message.at_ms >= self.milestone_ms + MILESTONE_MS {
-            self.milestone = quarter;
-            self.milestone_ms = message.at_ms;
-        }
         self.pace.take(&message, message.total.unwrap_or(self.size));
         self.message = Some(message);
         self.left = None;

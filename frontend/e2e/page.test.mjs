@@ -54,7 +54,7 @@ async function record(page) {
           text: lane.getAttribute('aria-valuetext'),
           headline: bars.querySelector('.headline').textContent,
           solid: [...lane.children].filter((part) => part.dataset.state === 'stored').length,
-          thin: bars.querySelector('.thin .fill').style.inlineSize,
+          thin: bars.querySelector('.thin .fill').style.getPropertyValue('--filled'),
         };
         const list = window.seen[card.dataset.fileType];
         if (values.status && JSON.stringify(values) !== JSON.stringify(list.at(-1))) list.push(values);

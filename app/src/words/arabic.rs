@@ -120,7 +120,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::SayUploading => "جارٍ رفع {0}.",
         Word::SayCancelled => "{0}: أُلغي الرفع. لم يُخزَّن شيء.",
         Word::SayWaiting => "{0}: {1}.",
-        Word::SayPercent => "{0}: أُرسل {1} بالمئة إلى خدمة التخزين.",
+        Word::SayPercent => "أُرسل {0} بالمئة إلى خدمة التخزين.",
 
         Word::NoteBroken => "انقطع الاتصال. يُسأل الخادم الآن عمّا آل إليه الرفع.",
         Word::NoteBlind => {

@@ -123,7 +123,7 @@ pub const fn text(word: Word) -> &'static str {
         Word::SayUploading => "Uploading the {0}.",
         Word::SayCancelled => "The {0} was cancelled. Nothing was stored.",
         Word::SayWaiting => "The {0}: {1}.",
-        Word::SayPercent => "The {0}: {1} percent sent to storage.",
+        Word::SayPercent => "{0} percent sent to storage.",
 
         Word::NoteBroken => "The connection broke. Asking the server what became of the upload.",
         Word::NoteBlind => {
