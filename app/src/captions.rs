@@ -236,6 +236,18 @@ pub fn announcement(
     }
 }
 
+/// Whether nothing but numbers has changed: words for them can wait a moment.
+#[must_use]
+pub fn read_alike(before: &Transfers, after: &Transfers) -> bool {
+    let reads = |all: &Transfers, file_type| {
+        let state =
+            |row: &Row| row.message.as_ref().map(|state| (state.status, state.waiting, state.parts_stored));
+        all.row(file_type).map(|row| (look(row), state(row)))
+    };
+    let is_same = |file_type| reads(before, file_type) == reads(after, file_type);
+    before.milestone() == after.milestone() && FileType::ALL.into_iter().all(is_same)
+}
+
 /// A quarter of all files, now and then.
 #[must_use]
 pub fn quarter(words: Words, before: &Transfers, after: &Transfers) -> Option<String> {
@@ -298,7 +310,11 @@ pub fn report(words: Words, all: &Transfers) -> String {
         lines.push('\n');
         let Some(state) = &row.message else { continue };
         for (segment, part) in segments(state).iter().zip(1..) {
-            let attempt = state.active.iter().find(|active| u64::from(active.part) == part).map(|active| active.attempt);
+            let attempt = state
+                .active
+                .iter()
+                .find(|active| u64::from(active.part) == part)
+                .map(|active| active.attempt);
             let word = words.text(match segment.state {
                 PartState::Empty => Word::PartEmpty,
                 PartState::Sending => Word::PartSending,
@@ -310,7 +326,10 @@ pub fn report(words: Words, all: &Transfers) -> String {
                 [", ", &words.fill(Word::Attempt, &[&decimal(attempt.into())])].concat()
             });
             let size = size(words, segment.bytes);
-            lines.push_str(&["  ", words.text(Word::Part), " ", &decimal(part), ": ", &size, ", ", word, &again, "\n"].concat());
+            lines.push_str(
+                &["  ", words.text(Word::Part), " ", &decimal(part), ": ", &size, ", ", word, &again, "\n"]
+                    .concat(),
+            );
         }
     }
     lines

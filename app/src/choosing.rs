@@ -72,8 +72,10 @@ pub fn hand_out(transfer: &DataTransfer, kinds: &[Kind; 2], here: FileType) -> [
     let mut handed = [Handed::default(), Handed::default()];
     let items = transfer.items();
     // A folder looks like an empty file without a type.
-    let folders = (0..items.length()).filter_map(|place| items.get(place)?.webkit_get_as_entry().ok().flatten());
-    let folders: Vec<String> = folders.filter(|entry| entry.is_directory()).map(|entry| entry.name()).collect();
+    let folders =
+        (0..items.length()).filter_map(|place| items.get(place)?.webkit_get_as_entry().ok().flatten());
+    let folders: Vec<String> =
+        folders.filter(|entry| entry.is_directory()).map(|entry| entry.name()).collect();
     for file in each(transfer.files()) {
         let name = file.name();
         let kind = kinds.iter().find(|kind| kind.is_meant(&name, &file.type_()));

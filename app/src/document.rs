@@ -3,8 +3,8 @@
 use leptos::prelude::*;
 
 use crate::page::Page;
-use crate::session::kinds;
 use crate::sentences::{Refusal, advice, cause, result_words};
+use crate::session::kinds;
 use crate::wire::{FileOutcome, Outcome, Problem, UploadAnswer};
 use crate::words::{Language, Word, Words};
 

@@ -84,13 +84,21 @@ pub const fn status_word(status: Status) -> &'static str {
     }
 }
 
+/// What the thin lane shows of a row, in hundredths of a percent: what the server has received, or, where nobody tells
+/// that, what has left the browser.
+#[must_use]
+pub fn thin_lane(row: &Row) -> u32 {
+    let received = row.message.as_ref().map_or(0, |state| state.received);
+    row.left.map_or_else(|| share(received, row.total()), |left| share(left, row.size))
+}
+
 /// What the storage lane shows of a row.
 #[must_use]
 pub fn storage_lane(row: &Row) -> Vec<Segment> {
     let Some(state) = &row.message else {
         return Vec::new();
     };
-    let total = state.total.unwrap_or(row.size);
+    let total = row.total();
     let whole = |bytes, state, filled| Segment { bytes, state, filled };
     if state.status == Status::Completed {
         return vec![whole(total, PartState::Stored, 10_000)];

@@ -34,7 +34,9 @@ const SILENCE_MS: f64 = 2_000.0;
 const DOUBLE_CLICK_MS: f64 = 500.0;
 /// Between two changes by the socket: 30 messages a second and file are more than anybody sees.
 const MOMENT_MS: f64 = 25.0;
-const MOMENT: Duration = Duration::from_millis(25);
+/// Between two texts that differ in numbers only: nobody reads faster.
+const READING_MS: f64 = 250.0;
+const READING: Duration = Duration::from_millis(250);
 /// How far the browser may be ahead of the server by what lies in sockets on both sides: 4 MiB that Linux sends from and
 /// 6 MiB that it receives into, at most (tcp(7), `tcp_wmem` and `tcp_rmem`), and some.
 const MOST_UNDERWAY: u64 = 16 << 20;
@@ -65,6 +67,9 @@ struct Live {
     /// What the socket has told since the last change, and when that was, in ms.
     heard: RefCell<Vec<FileMessage>>,
     folded_at: Cell<f64>,
+    /// When something new to read was shown, in ms, and whether more of it is due.
+    read_at: Cell<f64>,
+    is_read_later: Cell<bool>,
     /// When the browser last sent or heard something, in ms.
     moved_at: Cell<f64>,
 }
@@ -86,6 +91,8 @@ pub fn start() {
             sent: Cell::default(),
             heard: RefCell::default(),
             folded_at: Cell::default(),
+            read_at: Cell::default(),
+            is_read_later: Cell::default(),
             moved_at: Cell::default(),
             session,
         }));
@@ -103,7 +110,15 @@ impl Live {
         });
         let document: EventTarget = document().into();
         let of_document = [
-            "click", "change", "submit", "dragover", "dragleave", "drop", "paste", "toggle", "visibilitychange",
+            "click",
+            "change",
+            "submit",
+            "dragover",
+            "dragleave",
+            "drop",
+            "paste",
+            "toggle",
+            "visibilitychange",
         ];
         for name in of_document {
             dom::listen(&document, name, Box::new(move |event| self.hear(&event)));
@@ -165,14 +180,19 @@ impl Live {
                 dom::focus(PRESS);
             }
             ("report", _) => {
-                copy(&self.state.with_untracked(|state| captions::report(self.session.words, &state.transfers)));
+                copy(
+                    &self
+                        .state
+                        .with_untracked(|state| captions::report(self.session.words, &state.transfers)),
+                );
             }
             ("remove", Some(kind)) => {
                 self.clear(kind);
                 dom::focus(kind.file_type.field());
             }
             ("copy", Some(kind)) => {
-                let key = |state: &State| state.transfers.row(kind.file_type).and_then(Row::key).map(str::to_owned);
+                let key =
+                    |state: &State| state.transfers.row(kind.file_type).and_then(Row::key).map(str::to_owned);
                 if copy(&self.state.with_untracked(key).unwrap_or_default()) {
                     self.change(|state| state.places[kind.index()].copied = true);
                 }
@@ -253,7 +273,9 @@ impl Live {
                     choosing::put(kind, file);
                     self.look_again(kind);
                 }
-                many => self.refuse(kind, too_many(words, kind, u32::try_from(many.len()).unwrap_or(u32::MAX))),
+                many => {
+                    self.refuse(kind, too_many(words, kind, u32::try_from(many.len()).unwrap_or(u32::MAX)))
+                }
             }
         }
     }
@@ -303,7 +325,9 @@ impl Live {
 
     fn forget(&'static self, kind: Kind) {
         self.change(|state| state.transfers.forget(kind.file_type));
-        if self.state.with_untracked(|state| self.session.kinds.iter().all(|kind| state.transfers.row(kind.file_type).is_none())) {
+        if self.state.with_untracked(|state| {
+            self.session.kinds.iter().all(|kind| state.transfers.row(kind.file_type).is_none())
+        }) {
             memory::forget();
         }
     }
@@ -354,7 +378,8 @@ impl Live {
         if is_end || since >= MOMENT_MS {
             self.fold();
         } else if is_first {
-            later(MOMENT, move || self.fold());
+            let rest = Duration::from_secs_f64((MOMENT_MS - since) / 1_000.0);
+            later(rest, move || self.fold());
         }
     }
 
@@ -363,13 +388,25 @@ impl Live {
         if heard.is_empty() {
             return;
         }
-        self.folded_at.set(js_sys::Date::now());
+        let now = js_sys::Date::now();
+        self.folded_at.set(now);
         let known = self.upload_id();
-        self.change(|state| {
-            for message in heard {
+        let is_soon = now - self.read_at.get() < READING_MS;
+        let mut heard = Some(heard);
+        self.change_by(&mut |state| {
+            let before = state.transfers.clone();
+            for message in heard.take().unwrap_or_default() {
                 state.transfers.fold(message);
             }
+            let is_quiet = is_soon && captions::read_alike(&before, &state.transfers);
+            state.reading += u32::from(!is_quiet);
         });
+        if is_soon && !self.is_read_later.replace(true) {
+            later(READING, move || {
+                self.is_read_later.set(false);
+                self.change(|_| {});
+            });
+        }
         if self.upload_id() != known {
             self.remember();
         }
@@ -409,6 +446,7 @@ impl Live {
         self.change_by(&mut |state| {
             if let Some(change) = change.take() {
                 change(state);
+                state.reading += 1;
             }
         });
     }
@@ -419,12 +457,16 @@ impl Live {
         let mut is_running = false;
         self.state.update(|state| {
             let before = state.transfers.clone();
+            let reading = state.reading;
             change(state);
             lost = state.speak(self.session.words, &before, &self.session.kinds);
             is_running = state.transfers.is_running();
             state.asks_to_cancel &= is_running && !state.transfers.is_cancelling();
             if !is_running {
                 state.held_back = None;
+            }
+            if state.reading != reading {
+                self.read_at.set(js_sys::Date::now());
             }
         });
         awake::keep(is_running);
@@ -725,7 +767,8 @@ impl Live {
     /// A link that no longer works is taken away.
     fn end_links(&'static self) {
         for kind in self.session.kinds {
-            let link = |state: &State| state.transfers.row(kind.file_type).and_then(Row::link).map(str::to_owned);
+            let link =
+                |state: &State| state.transfers.row(kind.file_type).and_then(Row::link).map(str::to_owned);
             let Some(link) = self.state.with_untracked(link) else { continue };
             if let Some(seconds) = seconds_of(&link) {
                 later(Duration::from_secs(seconds), move || {

@@ -150,7 +150,8 @@ mod tests {
 
     fn at(at_ms: u64, received: u64, sent: u64) -> FileMessage {
         let mut state = message(at_ms);
-        (state.at_ms, state.received, state.sent) = (at_ms, received.min(TOTAL), sent.min(received).min(TOTAL));
+        (state.at_ms, state.received, state.sent) =
+            (at_ms, received.min(TOTAL), sent.min(received).min(TOTAL));
         state
     }
 

@@ -5,9 +5,11 @@
 use leptos::prelude::document;
 use web_sys::Element;
 
-use crate::captions::{button, caption, cancel_question, look, note, report, summary, title, title_icon, value_text};
+use crate::captions::{
+    button, cancel_question, caption, look, note, report, summary, title, title_icon, value_text,
+};
 use crate::dom::{find, mark, say, style, write};
-use crate::lanes::{Segment, percent, share, status_word, storage_lane, word};
+use crate::lanes::{Segment, percent, status_word, storage_lane, thin_lane, word};
 use crate::sentences::Kind;
 use crate::session::Session;
 use crate::state::State;
@@ -15,20 +17,28 @@ use crate::transfers::{Row, Transfers};
 use crate::wire::FileMessage;
 use crate::words::{Word, Words, decimal};
 
-/// Shows what has changed since the state that was painted last: of 60 messages a second each moves one file.
+/// Shows what has changed since the state that was painted last. Lanes move with each message; words are written when
+/// there is something new to read, since each text has the browser lay out the page anew.
 pub fn paint(state: &State, last: Option<&State>, session: &Session) {
     let Some(main) = document().query_selector("main").ok().flatten() else { return };
     let words = session.words;
+    let has_words = last.is_none_or(|last| last.reading != state.reading);
     for kind in session.kinds {
-        let of_card = |state: &State| (state.places[kind.index()].clone(), state.transfers.row(kind.file_type).cloned());
-        if last.is_some_and(|last| of_card(last) == of_card(state)) {
-            continue;
-        }
         let selector = [".card[data-file-type=", kind.wire_name(), "]"].concat();
-        if let Some(card) = find(&main, &selector) {
-            let last_row = last.and_then(|last| last.transfers.row(kind.file_type));
-            paint_card(&card, state, kind, last_row, words);
+        let Some(card) = find(&main, &selector) else { continue };
+        let row = state.transfers.row(kind.file_type);
+        let last = last.and_then(|last| last.transfers.row(kind.file_type));
+        if let Some(row) = row.filter(|row| Some(*row) != last)
+            && let Some(bars) = find(&card, ".bars")
+        {
+            paint_lanes(&bars, row, last);
         }
+        if has_words {
+            paint_card(&card, state, kind, words);
+        }
+    }
+    if !has_words {
+        return;
     }
     let all = &state.transfers;
     let is_running = all.is_running();
@@ -65,7 +75,7 @@ fn say_if_any(main: &Element, piece: &str, line: &str, text: &str) {
     say(main, line, text);
 }
 
-fn paint_card(card: &Element, state: &State, kind: Kind, last: Option<&Row>, words: Words) {
+fn paint_card(card: &Element, state: &State, kind: Kind, words: Words) {
     let place = &state.places[kind.index()];
     let row = state.transfers.row(kind.file_type);
     write(card, "data-state", Some(state.of_card(kind)));
@@ -85,7 +95,11 @@ fn paint_card(card: &Element, state: &State, kind: Kind, last: Option<&Row>, wor
     if let Some(thumb) = find(card, ".thumb") {
         // As a background, so that of a picture which this browser cannot show the badge below is left.
         let url = preview.and_then(|preview| preview.thumbnail.as_deref());
-        style(&thumb, "background-image", &url.map_or_else(|| "none".to_owned(), |url| ["url(", url, ")"].concat()));
+        style(
+            &thumb,
+            "background-image",
+            &url.map_or_else(|| "none".to_owned(), |url| ["url(", url, ")"].concat()),
+        );
     }
     let refusal = place.refusal.as_ref();
     say(card, ".error .headline", refusal.map_or("", |refusal| &refusal.sentence));
@@ -93,7 +107,7 @@ fn paint_card(card: &Element, state: &State, kind: Kind, last: Option<&Row>, wor
     if let Some(row) = row
         && let Some(bars) = find(card, ".bars")
     {
-        paint_bars(&bars, row, last, words);
+        paint_words(&bars, row, words);
     }
     let key = row.and_then(Row::key).unwrap_or_default();
     say_if_any(card, ".key", ".key code", key);
@@ -111,38 +125,48 @@ fn ending(name: &str) -> String {
     end.chars().take(4).collect::<String>().to_ascii_uppercase()
 }
 
-/// Shows one row: lanes, words and `data-` attributes, all of the same message.
-fn paint_bars(bars: &Element, row: &Row, last: Option<&Row>, words: Words) {
-    let state = row.message.as_ref();
-    let number = |read: fn(&FileMessage) -> u64| state.map_or(0, read);
-    let total = state.and_then(|state| state.total).unwrap_or(row.size);
-    let received = number(|state| state.received);
-    let numbers = [
-        ("data-received", received),
-        ("data-sent", number(|state| state.sent)),
-        ("data-stored", number(|state| state.stored)),
-        ("data-total", total),
-        ("data-progress", number(|state| u64::from(state.progress))),
-    ];
-    for (name, value) in numbers {
-        write(bars, name, Some(&decimal(value)));
+/// Shows how far a row is: lanes and `data-` attributes, all of the same message.
+fn paint_lanes(bars: &Element, row: &Row, last: Option<&Row>) {
+    let written = last.map(attributes);
+    for (place, (name, value)) in attributes(row).into_iter().enumerate() {
+        if written.as_ref().is_none_or(|written| written[place].1 != value) {
+            write(bars, name, value.as_deref());
+        }
     }
-    write(bars, "data-look", Some(look(row).name()));
-    write(bars, "data-status", state.map(|state| status_word(state.status)));
-    // The thin lane's name says whose count it is.
-    let (name, share_of) = row
-        .left
-        .map_or((Word::Received, share(received, total)), |left| (Word::Sent, share(left, row.size)));
-    write(bars, "data-left", row.left.map(decimal).as_deref());
-    say(bars, ".lane-name", words.text(name));
     if let Some(fill) = find(bars, ".thin > .fill") {
-        fill_up(&fill, share_of);
+        fill_up(&fill, thin_lane(row));
     }
     if let Some(lane) = find(bars, ".parts") {
-        let now = state.map(|state| decimal(u64::from(state.progress)));
-        write(&lane, "aria-valuenow", now.as_deref());
-        write(&lane, "aria-valuetext", Some(&value_text(words, row)));
+        let now = |row: &Row| row.message.as_ref().map(|state| state.progress);
+        if last.map(now) != Some(now(row)) {
+            write(&lane, "aria-valuenow", now(row).map(|now| decimal(u64::from(now))).as_deref());
+        }
         paint_lane(&lane, &storage_lane(row), &last.map(storage_lane).unwrap_or_default());
+    }
+}
+
+/// A row's numbers, for whoever reads the document.
+fn attributes(row: &Row) -> [(&'static str, Option<String>); 8] {
+    let state = row.message.as_ref();
+    let number = |read: fn(&FileMessage) -> u64| Some(decimal(state.map_or(0, read)));
+    [
+        ("data-received", number(|state| state.received)),
+        ("data-sent", number(|state| state.sent)),
+        ("data-stored", number(|state| state.stored)),
+        ("data-total", Some(decimal(row.total()))),
+        ("data-progress", number(|state| u64::from(state.progress))),
+        ("data-left", row.left.map(decimal)),
+        ("data-status", state.map(|state| status_word(state.status).to_owned())),
+        ("data-look", Some(look(row).name().to_owned())),
+    ]
+}
+
+/// Says how far a row is.
+fn paint_words(bars: &Element, row: &Row, words: Words) {
+    // The thin lane's name says whose count it is.
+    say(bars, ".lane-name", words.text(if row.left.is_some() { Word::Sent } else { Word::Received }));
+    if let Some(lane) = find(bars, ".parts") {
+        write(&lane, "aria-valuetext", Some(&value_text(words, row)));
     }
     let caption = caption(words, row);
     say(bars, ".headline", &caption.headline);
@@ -169,7 +193,7 @@ fn paint_lane(lane: &Element, parts: &[Segment], last: &[Segment]) {
     }
 }
 
-/// By what is cut off and not by a size, for which the browser would lay out the page anew at each message.
+/// By a shift and not by a size, for which the browser would lay out and paint the page anew at each message.
 fn fill_up(fill: &Element, hundredths: u32) {
     style(fill, "--filled", &percent(hundredths));
 }

@@ -42,7 +42,11 @@ fn whole(bytes: f64) -> u64 {
 ///
 /// # Errors
 /// The browser cannot even begin.
-pub fn post(files: &[Chosen], client_id: &str, on_step: Box<dyn FnMut(Step)>) -> Result<XmlHttpRequest, JsValue> {
+pub fn post(
+    files: &[Chosen],
+    client_id: &str,
+    on_step: Box<dyn FnMut(Step)>,
+) -> Result<XmlHttpRequest, JsValue> {
     let request = open("POST", &upload_url())?;
     request.set_request_header(CLIENT_ID_HEADER, client_id)?;
     let form = FormData::new()?;

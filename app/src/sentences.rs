@@ -55,7 +55,8 @@ impl Kind {
             end => self.accepts(end),
         });
         let is_image = mime.starts_with("image/");
-        let is_document = matches!(mime, "application/pdf" | "application/msword") || mime.ends_with(".wordprocessingml.document");
+        let is_document = matches!(mime, "application/pdf" | "application/msword")
+            || mime.ends_with(".wordprocessingml.document");
         by_name || if self.file_type == FileType::MsaImgs { is_image } else { is_document }
     }
 

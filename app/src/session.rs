@@ -24,7 +24,11 @@ impl Session {
         let number = |name| read(name).parse().unwrap_or(0);
         Self {
             client_id: read("data-client-id"),
-            kinds: kinds(number("data-max-document"), number("data-max-image"), number("data-allow-svg") == 1),
+            kinds: kinds(
+                number("data-max-document"),
+                number("data-max-image"),
+                number("data-allow-svg") == 1,
+            ),
             words: Words::parse(read("data-words")),
         }
     }
@@ -33,6 +37,9 @@ impl Session {
 /// The two places, with the largest file of each in bytes.
 #[must_use]
 pub fn kinds(max_document: u64, max_image: u64, svg: bool) -> [Kind; 2] {
-    [(FileType::DocsFile, max_document), (FileType::MsaImgs, max_image)]
-        .map(|(file_type, limit)| Kind { file_type, limit, svg })
+    [(FileType::DocsFile, max_document), (FileType::MsaImgs, max_image)].map(|(file_type, limit)| Kind {
+        file_type,
+        limit,
+        svg,
+    })
 }

@@ -11,6 +11,8 @@ pub struct State {
     pub transfers: Transfers,
     /// In the order of [`FileType::ALL`](crate::wire::FileType::ALL).
     pub places: [Place; 2],
+    /// Rises whenever there is something new to read.
+    pub reading: u32,
     /// The progress socket is open.
     pub connected: bool,
     /// Bytes that have left the browser and those the server has of them, where something in between keeps the rest.

@@ -99,7 +99,8 @@ impl Transfers {
     /// One that comes too soon is passed over: said later it would be false.
     fn pass_milestone(&mut self, before: u8, at_ms: u64) {
         let quarter = self.percent() / 25 * 25;
-        if quarter > before && quarter < 100 && self.is_running() && at_ms >= self.milestone_ms + MILESTONE_MS {
+        if quarter > before && quarter < 100 && self.is_running() && at_ms >= self.milestone_ms + MILESTONE_MS
+        {
             self.milestone = quarter;
             self.milestone_ms = at_ms;
         }
@@ -435,6 +436,12 @@ impl Row {
         self.left = None;
         self.pace = Pace::default();
         state
+    }
+
+    /// Bytes in all, as far as anybody knows.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.message.as_ref().and_then(|state| state.total).unwrap_or(self.size)
     }
 
     fn seq(&self) -> Option<u64> {

@@ -321,10 +321,7 @@ fn what_left_the_browser_is_never_called_stored() {
     assert_eq!(caption(row).headline, "Everything is sent from this browser");
     assert!(!transfers.is_received(), "nobody said so");
     assert!(note(&transfers, false).starts_with("Live progress is not available."));
-    assert!(
-        note(&transfers, true).starts_with("Live progress"),
-        "a socket that tells nothing is none"
-    );
+    assert!(note(&transfers, true).starts_with("Live progress"), "a socket that tells nothing is none");
 
     transfers.fold(message(60));
     assert_eq!(left(&transfers), [None, Some(1_000)], "what the server says is better");
@@ -346,8 +343,7 @@ fn what_something_holds_back_is_said() {
     let mut transfers = Transfers::default();
     transfers.begin(&[(DOCUMENT, TOTAL)]);
     transfers.fold(message(4));
-    let state =
-        State { transfers, connected: true, held_back: Some((24_000_000, 500)), ..State::default() };
+    let state = State { transfers, connected: true, held_back: Some((24_000_000, 500)), ..State::default() };
     let said = captions::note(english(), &state);
     assert!(said.contains("has sent 24.0 MB") && said.contains("received 500 bytes"), "{said}");
 }
@@ -382,7 +378,10 @@ fn an_upload_of_the_page_before_goes_on() {
     (gone.status, gone.code) = (Status::Error, Some("client_gone".to_owned()));
     transfers.fold(gone);
     let words = caption(transfers.row(DOCUMENT).unwrap());
-    assert_eq!(words.headline, "The document was interrupted when the page was reloaded. Nothing of it was stored.");
+    assert_eq!(
+        words.headline,
+        "The document was interrupted when the page was reloaded. Nothing of it was stored."
+    );
     assert_eq!(words.detail, "Choose it again.");
 }
 
@@ -562,6 +561,25 @@ fn quarters_are_announced_ten_seconds_apart_and_ends_at_once() {
     let text = |line: &str| Spoken::Status(line.to_owned());
     // 25 % comes at 8 s and 75 % at 23 s: too soon after the start, and after 50 % at 15 s.
     assert_eq!(said, [text("50 percent sent to storage."), text("The document is stored.")]);
+}
+
+#[test]
+fn numbers_read_alike_and_states_do_not() {
+    let mut transfers = begun();
+    transfers.fold(message(2));
+    let before = transfers.clone();
+    transfers.fold(message(3));
+    assert!(captions::read_alike(&before, &transfers), "more bytes");
+    let mut part = message(4);
+    part.parts_stored += 1;
+    let mut waiting = message(5);
+    waiting.waiting = Some(Waiting::Client);
+    for state in [part, waiting, message(6), failed(7, "integrity")] {
+        let before = transfers.clone();
+        transfers.fold(state);
+        assert!(!captions::read_alike(&before, &transfers), "{:?}", transfers.row(DOCUMENT));
+    }
+    assert!(!captions::read_alike(&transfers, &Transfers::default()));
 }
 
 #[test]

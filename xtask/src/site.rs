@@ -113,7 +113,8 @@ fn drop_unused(wasm: &Path) -> Result<(), Failure> {
     let failed = |error| Failure::new(format!("{}: {error:#}", wasm.display()));
     let mut module = Module::from_file(wasm).map_err(failed)?;
     let is_unused = |name: &str| UNUSED_EXPORTS.iter().any(|start| name.starts_with(start));
-    let unused: Vec<_> = module.exports.iter().filter(|export| is_unused(&export.name)).map(|export| export.id()).collect();
+    let unused: Vec<_> =
+        module.exports.iter().filter(|export| is_unused(&export.name)).map(|export| export.id()).collect();
     unused.into_iter().for_each(|export| module.exports.delete(export));
     module.emit_wasm_file(wasm).map_err(failed)
 }
@@ -200,7 +201,10 @@ fn weigh(site: &Path, is_small: bool) -> Result<(), Failure> {
     }
     println!("  {:<10} {:>9}  {:>9}  of at most {MOST_WEIGHT}", "together", sum.0, sum.1);
     if is_small && sum.1 > MOST_WEIGHT {
-        return Err(Failure::new(format!("the page weighs {} bytes of brotli: {MOST_WEIGHT} is the most", sum.1)));
+        return Err(Failure::new(format!(
+            "the page weighs {} bytes of brotli: {MOST_WEIGHT} is the most",
+            sum.1
+        )));
     }
     Ok(())
 }
