@@ -59,6 +59,9 @@ pub fn look(row: &Row) -> Look {
 
 #[must_use]
 pub fn caption(words: Words, row: &Row) -> Caption {
+    if row.is_cancelling() {
+        return headline(words.text(Word::Cancelling));
+    }
     if let Some(left) = row.left {
         return blind(words, row, left);
     }
@@ -181,6 +184,9 @@ fn first_retrying(state: &FileMessage) -> Option<(u32, u32)> {
 /// For `aria-valuetext`, which replaces the number for a screen reader and so repeats it.
 #[must_use]
 pub fn value_text(words: Words, row: &Row) -> String {
+    if row.is_cancelling() {
+        return words.text(Word::Cancelling).to_owned();
+    }
     if let Some(left) = row.left {
         return words.fill(Word::ValueSentHere, &[&percent_left(row, left)]);
     }

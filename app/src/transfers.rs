@@ -41,6 +41,8 @@ pub struct Row {
     pub pace: Pace,
     /// Whether the browser has no network, for the words of what broke.
     pub offline: bool,
+    /// The person pressed Cancel while it ran.
+    cancelling: bool,
     /// The page was reloaded since it was sent.
     pub restored: bool,
 }
@@ -266,15 +268,19 @@ impl Transfers {
         running.filter_map(|row| row.message.as_ref()).map(|state| state.parts_stored).sum()
     }
 
-    /// Bytes of the running files that the server has, as far as it has said.
+    /// Bytes of this upload's files that the server has, as far as it has said.
     #[must_use]
     pub fn received(&self) -> u64 {
-        self.rows.iter().flatten().filter_map(|row| row.message.as_ref()).map(|state| state.received).sum()
+        let ours = self.rows.iter().flatten().filter(|row| row.upload_id() == self.upload_id());
+        ours.filter_map(|row| row.message.as_ref()).map(|state| state.received).sum()
     }
 
     /// The person pressed Cancel.
-    pub const fn cancel(&mut self) {
+    pub fn cancel(&mut self) {
         self.cancelling = true;
+        for row in self.rows.iter_mut().flatten() {
+            row.cancelling = !row.is_over();
+        }
     }
 
     /// Forgets one file's row, or with it the last trace of an upload.
@@ -371,6 +377,7 @@ impl Row {
             left: None,
             pace: Pace::default(),
             offline: false,
+            cancelling: false,
             restored: false,
         }
     }
@@ -456,6 +463,12 @@ impl Row {
     #[must_use]
     pub fn is_over(&self) -> bool {
         self.status().is_some_and(Status::is_terminal)
+    }
+
+    /// Whether its end is awaited, and nothing else.
+    #[must_use]
+    pub fn is_cancelling(&self) -> bool {
+        self.cancelling && !self.is_over()
     }
 
     /// Ended because the connection did.

@@ -564,6 +564,17 @@ fn quarters_are_announced_ten_seconds_apart_and_ends_at_once() {
 }
 
 #[test]
+fn a_cancel_is_told_until_it_is_confirmed() {
+    let mut transfers = begun();
+    transfers.fold(message(2));
+    transfers.cancel();
+    assert_eq!(caption(transfers.row(DOCUMENT).unwrap()).headline, "Cancelling");
+    assert_eq!(captions::value_text(english(), transfers.row(DOCUMENT).unwrap()), "Cancelling");
+    transfers.fold(failed(3, "cancelled"));
+    assert_eq!(caption(transfers.row(DOCUMENT).unwrap()).headline, "Cancelled \u{2013} nothing was stored");
+}
+
+#[test]
 fn numbers_read_alike_and_states_do_not() {
     let mut transfers = begun();
     transfers.fold(message(2));
