@@ -171,14 +171,8 @@ impl Live {
         let kind = self.kind_at(event);
         match (button.get_attribute("data-do").unwrap_or_default().as_str(), kind) {
             ("retry", _) => self.start(),
-            ("confirm", _) => {
-                self.cancel();
-                dom::focus(PRESS);
-            }
-            ("keep", _) => {
-                self.change(|state| state.asks_to_cancel = false);
-                dom::focus(PRESS);
-            }
+            ("confirm", _) => self.cancel(),
+            ("keep", _) => self.change(|state| state.asks_to_cancel = false),
             ("report", _) => {
                 copy(
                     &self
@@ -215,10 +209,7 @@ impl Live {
     }
 
     fn drag(&'static self, event: &Event, is_over: bool) {
-        let Some(transfer) = transfer(event) else { return };
-        if !choosing::has_files(&transfer) {
-            return;
-        }
+        let Some(transfer) = transfer(event).filter(choosing::has_files) else { return };
         event.prevent_default();
         let leaves = || event.unchecked_ref::<DragEvent>().related_target().is_none();
         if !is_over && !leaves() {
@@ -243,7 +234,7 @@ impl Live {
     }
 
     fn take_drop(&'static self, event: &Event) {
-        let Some(transfer) = transfer(event) else { return };
+        let Some(transfer) = transfer(event).filter(choosing::has_files) else { return };
         // A file that misses the cards must not replace the page.
         event.prevent_default();
         self.hover([false; 2]);
@@ -455,13 +446,16 @@ impl Live {
     fn change_by(&'static self, change: &mut dyn FnMut(&mut State)) {
         let mut lost = None;
         let mut is_running = false;
+        let mut is_answered = false;
         self.state.update(|state| {
             let before = state.transfers.clone();
             let reading = state.reading;
+            let asked = state.asks_to_cancel;
             change(state);
             lost = state.speak(self.session.words, &before, &self.session.kinds);
             is_running = state.transfers.is_running();
             state.asks_to_cancel &= is_running && !state.transfers.is_cancelling();
+            is_answered = asked && !state.asks_to_cancel;
             if !is_running {
                 state.held_back = None;
             }
@@ -470,6 +464,10 @@ impl Live {
             }
         });
         awake::keep(is_running);
+        // The question goes, by a press or because there is nothing to cancel any more, and its focus would be lost.
+        if is_answered && find(".confirm:focus-within").is_some() {
+            dom::focus(PRESS);
+        }
         if let Some(kind) = lost {
             // The view follows first: until then the button is not there to have the focus.
             later(Duration::ZERO, move || dom::focus(&[kind.file_type.field(), "-retry"].concat()));

@@ -1,5 +1,5 @@
 // A Chromium and files to send, for the tests and the screenshots.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -132,6 +132,13 @@ export class Files {
     });
     const image = Buffer.from(base64, 'base64');
     return this.#write(name, image, Buffer.alloc(Math.max(0, bytes - image.length)));
+  }
+
+  /** An empty folder. */
+  folder(name) {
+    const path = join(this.#folder, name);
+    mkdirSync(path);
+    return path;
   }
 
   /** Exactly these bytes. */

@@ -56,13 +56,14 @@ const SPACED = `* { line-height: 1.5 !important; letter-spacing: 0.12em !importa
 async function cramped(page) {
   const found = [];
   const look = async (where) => found.push(...(await page.evaluate(misfits)).map((what) => `${where}: ${what}`));
+  const own = await page.evaluate(() => document.documentElement.dir);
   const turn = (direction) => page.evaluate((dir) => { document.documentElement.dir = dir; }, direction);
   for (const [where, width, height] of [['1280 px', 1280, 860], ['320 px', 320, 800], ['400 %', 320, 215]]) {
     await page.setViewportSize({ width, height });
     await look(where);
     await turn('rtl');
     await look(`${where}, from right to left`);
-    await turn('ltr');
+    await turn(own);
   }
   await page.evaluate((text) => {
     const sheet = new CSSStyleSheet();

@@ -27,8 +27,14 @@ await drive(async (browser) => {
   await state(page, 'docs_file', 'running');
   await step('in the middle');
 
-  if (how === 'close') await page.close();
-  else await button(page).click();
+  if (how === 'close') {
+    await page.close();
+  } else {
+    await page.waitForSelector('.part[data-state="stored"]');
+    await button(page).click();
+    // It would delete what is stored already.
+    await page.locator('#confirm').click();
+  }
   await other.waitForFunction(() => window.heard.some((message) => message.status === 'error'));
   const ends = await other.evaluate(() => window.heard.filter(({ status }) => status === 'error'));
   assert.deepEqual(ends.map((end) => end.code), [how === 'close' ? 'client_gone' : 'cancelled']);

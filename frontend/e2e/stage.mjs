@@ -4,12 +4,16 @@ import { BASE_URL } from './chromium.mjs';
 
 const SCRIPTS = ['recorded.js', 'states.js'].map((name) => fileURLToPath(new URL(name, import.meta.url)));
 
-/** A page whose socket and POST are played, with a clock to wind if asked for; errors are in `page.errors`. */
-export async function stage(browser, path, { hasClock = false, ...options } = {}) {
+/**
+ * A page whose socket and POST are played, with a clock to wind if asked for, and after `prepare`; errors are in
+ * `page.errors`.
+ */
+export async function stage(browser, path, { hasClock = false, prepare, ...options } = {}) {
   const context = await browser.newContext({ viewport: { width: 1280, height: 860 }, baseURL: BASE_URL, ...options });
   const page = await context.newPage();
   // Before the scripts, which keep the timers that they find.
   if (hasClock) await page.clock.install();
+  await prepare?.(page);
   page.errors = [];
   page.on('pageerror', (error) => page.errors.push(error.message));
   for (const script of SCRIPTS) await page.addInitScript({ path: script });

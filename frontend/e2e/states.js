@@ -3,6 +3,7 @@
 //
 //   showState(name, { live })   resolves when the page shows the state, and stands still; `live` lets its timers run
 //   /?state=NAME                does so by itself
+//   finish()                    plays the rest of what a state has begun, and its answer
 //   playUpload({ seconds, perSecond })   a made-up upload of both files in real time
 (() => {
   'use strict';
@@ -18,6 +19,8 @@
    * `shows`: what a card's `data-state` must be in the end; the others are as they come.
    * `name`: of the document, instead of the recorded one. `press`: the button, once more, at the end.
    * `socket: false`: it does not open; `broken`: it closes and the POST dies; `left`: bytes that left the browser.
+   * `dragged`: types of files over the page; `lang`: the page's language; `open`: the details.
+   * `seen`: what must be there besides, as a selector.
    */
   const STATES = {
     idle: { shows: { docs_file: 'empty', msa_imgs: 'empty' } },
@@ -57,10 +60,17 @@
     'long-name': { recording: 'both', until: ofDocument(({ parts_stored: stored }) => stored === 2), name: LONG, shows: { docs_file: 'running' } },
     'long-name-refused': { files: [{ field: 'docs_field', name: `${LONG}x`, size: 40_000 }], isSent: false, shows: { docs_file: 'refused' } },
     'long-name-stored': { recording: 'both', name: LONG, shows: { docs_file: 'stored' } },
+    'held-back': { recording: 'both', until: ofDocument(({ received, sent }) => received > 0 && sent === 0), left: 26_000_000, shows: { docs_file: 'running' }, seen: '.note:not([hidden])' },
+    unheard: { recording: 'both', until: () => true, isSilent: true, left: 9_000_000, shows: { docs_file: 'running' }, seen: '.note:not([hidden])' },
+    'asking-to-cancel': { recording: 'both', until: ofDocument(({ parts_stored: stored }) => stored === 2), press: true, shows: { docs_file: 'running' }, seen: '.confirm:not([hidden]) :focus' },
+    'details-open': { recording: 'eventful', until: ({ part_states: states }) => /4/.test(states), open: true, shows: { docs_file: 'running' }, seen: '.report:not(:empty)' },
+    dragging: { dragged: ['image/jpeg'], shows: { docs_file: 'empty', msa_imgs: 'empty' }, seen: '[data-file-type="msa_imgs"][data-hovered]' },
+    arabic: { lang: 'ar', recording: 'both', until: ofDocument(({ parts_stored: stored }) => stored === 2), shows: { docs_file: 'running' }, seen: 'html[dir="rtl"]' },
+    'arabic-failed': { lang: 'ar', recording: 'one_failed', shows: { docs_file: 'stored', msa_imgs: 'failed' }, seen: 'html[dir="rtl"]' },
     'rtl-name': { recording: 'both', until: ofDocument(({ parts_stored: stored }) => stored === 2), name: HEBREW, shows: { docs_file: 'running' } },
   };
 
-  const isMine = (method, url) => (method === 'POST' && /\/upload$/.test(url)) || /\/uploads\/[^/]+$/.test(url);
+  const isMine = (method, url) => (method === 'POST' && /\/upload(\?|$)/.test(url)) || /\/uploads\/[^/]+$/.test(url);
   const RealRequest = window.XMLHttpRequest;
   const later = window.setTimeout.bind(window);
 
@@ -69,6 +79,7 @@
   let isDown = false;
   let isStill = false;
   let onCancel = () => {};
+  let finish = () => {};
 
   /** What the page waits for does not come once it stands still; what others begin then does. */
   for (const name of ['setTimeout', 'setInterval']) {
@@ -344,6 +355,12 @@
     post?.end();
   }
 
+  function drag(types) {
+    const dataTransfer = new DataTransfer();
+    for (const type of types) dataTransfer.items.add(new File(['.'], 'dragged', { type }));
+    document.body.dispatchEvent(new DragEvent('dragover', { bubbles: true, cancelable: true, dataTransfer }));
+  }
+
   async function showState(name, { live = false, speed } = {}) {
     const state = STATES[name];
     if (!state) throw new Error(`${name} is no state: there are ${Object.keys(STATES).join(', ')}`);
@@ -359,6 +376,10 @@
       const told = state.isSilent ? [] : messages;
       const last = await play(told, whole, speed, state.until);
       if (state.until && !state.isSilent && !last) throw new Error(`${name}: its recording has no such message`);
+      finish = async () => {
+        await play(messages, whole);
+        post.end(answer);
+      };
       if (!state.until) post.end(answer);
       if (state.left) post.progress(state.left, whole);
       if (state.isOffline) goOffline();
@@ -369,9 +390,12 @@
         button().click();
       }
     }
+    if (state.open) document.querySelector('summary').click();
+    if (state.dragged) drag(state.dragged);
     for (const [type, shown] of Object.entries(state.shows)) {
       await until(() => card(type).dataset.state === shown, `${name}: ${type} is ${card(type).dataset.state}, not ${shown}`);
     }
+    if (state.seen) await until(() => document.querySelector(state.seen), `${name}: ${state.seen}`);
     await settled();
     isStill = !live;
     document.documentElement.dataset.shown = name;
@@ -389,13 +413,18 @@
 
   window.WebSocket = Socket;
   window.XMLHttpRequest = Request;
-  Object.assign(window, { showState, playUpload, states: Object.keys(STATES) });
+  Object.assign(window, { showState, playUpload, finish: () => finish(), states: Object.keys(STATES) });
 
   const wanted = new URLSearchParams(location.search).get('state');
   document.addEventListener('readystatechange', () => {
     if (document.readyState !== 'interactive') return;
     // A service that takes a gigabyte, for the state with more parts than the lane can tell apart.
     if (wanted === 'many-parts') document.body.dataset.maxDocument = 2 ** 31;
+    const lang = STATES[wanted]?.lang;
+    if (lang && document.documentElement.lang !== lang) {
+      location.replace(`?state=${wanted}&lang=${lang}`);
+      return;
+    }
     if (wanted) showState(wanted).catch((error) => { document.title = error.message; throw error; });
   });
 })();
