@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { basename } from 'node:path';
 import { button, card, drive, headline, open, state, step } from './chromium.mjs';
-import { painted, record, told } from './painted.mjs';
+import { painted, record, shown, told } from './painted.mjs';
 
 const [how, pdf, jpeg] = process.argv.slice(2);
 
@@ -79,9 +79,9 @@ const ways = {
     await step('in the middle');
     await reload(page);
     await state(page, 'docs_file', 'failed');
-    const said = await card(page, 'docs_file').locator('.bars').innerText();
-    assert.match(said, /The connection broke before the server confirmed the upload\./);
-    assert.doesNotMatch(said, /stored\b/i);
+    const { headline: said, detail } = await shown(page);
+    assert.equal(said, 'The connection broke before the server confirmed the upload.');
+    assert.doesNotMatch(detail, /stor/);
     await step('nothing claimed');
   },
 };

@@ -80,8 +80,8 @@ impl Sessions {
 
     /// Whether the browser has a session that it does not bring along this time.
     #[must_use]
-    pub fn is_hidden(headers: &HeaderMap) -> bool {
-        cookie(headers, MARKER_COOKIE).is_some()
+    pub fn is_hidden(headers: &HeaderMap, is_secure: bool) -> bool {
+        cookie(headers, MARKER_COOKIE).is_some() && cookie(headers, session_cookie(is_secure)).is_none()
     }
 
     /// The cookies that make a browser bring a session.

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
+use server::config::Config;
 
 use crate::script::Script;
 use crate::support::fixture::{Dir, Fixture};
@@ -93,7 +94,9 @@ async fn solid_is_only_what_the_store_has_confirmed() {
 /// UX.md, 2.10, 2.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn part_3_is_named_while_it_is_tried_again() {
-    let scene = Scene::new().await;
+    // A second at least before the second attempt: a failed part's own colour is to be seen until then.
+    let backoff = |config: &mut Config| config.clocks.store_backoff = Duration::from_secs(2);
+    let scene = Scene::of(Fixture::setup().config(backoff).start().await);
     let store = &scene.fixture.store;
     store.on(Op::UploadPart).part(3).once().fails(503, "SlowDown");
     let gate = store.on(Op::UploadPart).part(3).nth(2).holds_before();
