@@ -20,12 +20,14 @@ const ways = {
     await ends(page);
   },
 
-  /** Without a socket nobody says that the session has ended but the answer of the POST. */
+  /** Without a socket nobody says that the session has ended but the answer of the POST: then there is one at once. */
   async refused(page) {
     const posts = [];
     page.on('response', (answer) => answer.request().method() === 'POST' && posts.push(answer.status()));
     await step('ended');
     await button(page).click();
+    await page.locator('.summary', { hasText: 'you can leave this page now' }).waitFor({ timeout: 3_000 });
+    await step('told live');
     await ends(page);
     assert.deepEqual(posts, [403, 200]);
   },

@@ -166,6 +166,15 @@ mod tests {
     }
 
     #[test]
+    fn a_session_that_has_ended_is_not_hidden() {
+        let marker = "brigade_known=1";
+        assert!(Sessions::is_hidden(&bringing(marker), false));
+        let both = [marker, "; ", session_cookie(false), "=ended"].concat();
+        assert!(!Sessions::is_hidden(&bringing(&both), false));
+        assert!(!Sessions::is_hidden(&HeaderMap::new(), false));
+    }
+
+    #[test]
     fn a_session_is_brought_back_as_it_was_given() {
         let sessions = Sessions::new("secret", DAY);
         let session = sessions.begin();

@@ -227,13 +227,19 @@ async fn a_page_whose_session_has_ended_uploads() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_that_learns_of_it_by_the_refusal_uploads() {
     let scene = short_session().await;
-    let way = Proxy::start(scene.fixture.server).await;
+    let gate = scene.fixture.store.on(Op::Complete).holds_before();
+    let mut way = Proxy::start(scene.fixture.server).await;
     way.block("GET /ws");
     let mut script = scene.run_by("chosen_long_ago.mjs", "refused", way.addr);
     script.reaches("ready").await;
     script.go();
     script.reaches("ended").await;
-    tokio::time::sleep(SESSION).await;
+    // Beyond the session's end, and until the page tries its socket every few seconds only.
+    tokio::time::sleep(SESSION * 5).await;
+    way.heal().await;
+    script.go();
+    script.reaches("told live").await;
+    gate.cancel();
     script.go();
     script.ends().await;
     scene.stores_one().await;
