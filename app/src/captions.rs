@@ -102,7 +102,7 @@ fn under_way(words: Words, row: &Row, state: &FileMessage) -> Caption {
         Some(Waiting::Storage) => say(words.text(Word::StorageSlow)),
         Some(Waiting::Retry) => say(&retrying(words, state)),
         None if receives => say(words.text(Word::Receiving)),
-        None if Some(state.sent) == state.total => say(words.text(Word::Checking)),
+        None if is_checked(state) => say(words.text(Word::Checking)),
         None if first_retrying(state).is_some() => say(&retrying(words, state)),
         None => match parts_stored(words, state) {
             Some(parts) => say(&parts),
@@ -126,6 +126,12 @@ fn paced(words: Words, row: &Row, amount: String) -> String {
         TimeLeft::Moment => words.text(Word::AMoment).to_owned(),
     };
     [&amount, " \u{2013} ", &rate, " \u{2013} ", &left].concat()
+}
+
+/// Whether all that is left is the store's word for the whole file, and for none of several parts.
+fn is_checked(state: &FileMessage) -> bool {
+    let has_parts = state.parts <= Some(1) || state.parts == Some(state.parts_stored);
+    Some(state.sent) == state.total && has_parts
 }
 
 /// "3 of 5 parts stored"; of a single part there is nothing to count.
@@ -202,7 +208,7 @@ pub fn value_text(words: Words, row: &Row) -> String {
         (_, Some(Waiting::Client)) => say(words.text(Word::WaitingForYou)),
         (_, Some(Waiting::Storage)) => say(words.text(Word::StorageSlow)),
         (_, Some(Waiting::Retry)) => say(words.text(Word::TryingAgain)),
-        (_, None) if Some(state.sent) == state.total => say(words.text(Word::Finishing)),
+        (_, None) if is_checked(state) => say(words.text(Word::Finishing)),
         (_, None) => {
             let sent = words.fill(Word::ValueSent, &[&percent]);
             match parts_stored(words, state) {

@@ -36,9 +36,14 @@ pub enum News {
     },
 }
 
-/// The page's handle on the socket, while that is open.
+/// The page's handle on the socket.
 #[derive(Default)]
-pub struct Feed(RefCell<Option<web_sys::WebSocket>>);
+pub struct Feed {
+    /// While it is open.
+    open: RefCell<Option<web_sys::WebSocket>>,
+    /// Dropped, it ends the pause before the next attempt.
+    pause: RefCell<Option<oneshot::Sender<()>>>,
+}
 
 impl Feed {
     /// Opens the socket of whatever client id is the page's at that moment, and hands its news on.
@@ -53,13 +58,13 @@ impl Feed {
                     && is_open(&mut socket).await
                 {
                     failures = 0;
-                    self.0.replace(Some(raw));
+                    self.open.replace(Some(raw));
                     on_news(News::Connected);
                     is_foreign = follow(&mut socket, &on_news).await == Some(POLICY_VIOLATION);
                 }
-                self.0.replace(None);
+                self.open.replace(None);
                 on_news(News::Gone { is_foreign });
-                pause(failures).await;
+                self.pause(failures).await;
                 // Without a network the failures say nothing of the server, and it may be back any moment.
                 let most = if window().navigator().on_line() { LONGEST } else { LONGEST_OFFLINE };
                 failures = (failures + 1).min(most);
@@ -67,11 +72,27 @@ impl Feed {
         });
     }
 
+    /// Tries again at once: what failed before will not now.
+    pub fn hurry(&self) {
+        self.pause.take();
+    }
+
+    async fn pause(&'static self, failures: u32) {
+        let base = FIRST_PAUSE_MS << failures;
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 2 * base")]
+        let jitter = (js_sys::Math::random() * f64::from(base)) as u32;
+        let (done, over) = oneshot::channel::<()>();
+        self.pause.replace(Some(done));
+        set_timeout(move || self.hurry(), Duration::from_millis(u64::from(base + jitter)));
+        // Cancelled is how the timer says that it has rung.
+        let _ = over.await;
+    }
+
     /// Asks the server to end an upload; false when the socket cannot carry it now.
     #[must_use]
     pub fn cancel(&self, upload_id: &str) -> bool {
         let order = ["{\"cancel\":\"", upload_id, "\"}"].concat();
-        self.0.borrow().as_ref().is_some_and(|socket| socket.send_with_str(&order).is_ok())
+        self.open.borrow().as_ref().is_some_and(|socket| socket.send_with_str(&order).is_ok())
     }
 }
 
@@ -102,14 +123,4 @@ fn socket_url(client_id: &str) -> String {
     let secure = location.protocol().is_ok_and(|protocol| protocol == "https:");
     let scheme = if secure { "wss://" } else { "ws://" };
     [scheme, &location.host().unwrap_or_default(), "/ws?client_id=", client_id].concat()
-}
-
-async fn pause(failures: u32) {
-    let base = FIRST_PAUSE_MS << failures;
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 2 * base")]
-    let jitter = (js_sys::Math::random() * f64::from(base)) as u32;
-    let (done, over) = oneshot::channel::<()>();
-    set_timeout(move || drop(done), Duration::from_millis(u64::from(base + jitter)));
-    // Cancelled is how the timer says that it has rung.
-    let _ = over.await;
 }

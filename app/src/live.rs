@@ -601,6 +601,7 @@ impl Live {
             match pieces.nth(1) {
                 Some(client_id) => {
                     self.client_id.replace(client_id.to_owned());
+                    self.feed.hurry();
                     if refused.is_some() {
                         self.begin(self.pending());
                     }

@@ -504,12 +504,12 @@ fn the_words_name_the_state() {
     let receiving = say(|state| (state.sent, state.progress) = (0, 0));
     assert_eq!(receiving.headline, "0 % \u{2013} receiving");
     assert_eq!(receiving.detail, "16.3 of 24.1 MB received");
-    let last = say(|state| {
-        state.sent = TOTAL;
-        state.progress = 99;
-        state.status = Status::Processing;
-    });
+    let sent = say(|state| (state.sent, state.progress) = (TOTAL, 99));
+    assert_eq!(sent.headline, "99 % \u{2013} 3 of 5 parts stored", "it is not all there yet");
+    let last = say(|state| (state.sent, state.progress, state.parts_stored) = (TOTAL, 99, 5));
     assert_eq!(last.headline, "99 % \u{2013} checking with storage");
+    let only = say(|state| (state.sent, state.progress, state.parts) = (TOTAL, 99, Some(1)));
+    assert_eq!(only.headline, last.headline);
     let slow = say(|state| state.waiting = Some(Waiting::Storage));
     assert_eq!(slow.headline, "66 % \u{2013} storage is slow");
     let again = say(|state| {

@@ -46,7 +46,8 @@ async function record(page) {
   await page.evaluate(() => {
     window.seen = { docs_file: [], msa_imgs: [] };
     const look = () => {
-      for (const card of document.querySelectorAll('.card')) {
+      // Where a file is only chosen no bars are shown, and those of the last one are still there.
+      for (const card of document.querySelectorAll('.card:not([data-state=chosen])')) {
         const bars = card.querySelector('.bars');
         const lane = bars.querySelector('[role=progressbar]');
         const values = {

@@ -33,7 +33,7 @@ impl Pages {
     #[must_use]
     pub fn upload_page(&self, headers: &HeaderMap, arrival: &Arrival, spoken: Spoken) -> Response {
         let known = self.sessions.read(headers, arrival.is_secure);
-        if known.is_none() && Sessions::is_hidden(headers) {
+        if known.is_none() && Sessions::is_hidden(headers, arrival.is_secure) {
             return once_more(spoken);
         }
         let session = known.map_or_else(|| self.sessions.begin(), |session| self.sessions.renew(session));

@@ -80,8 +80,8 @@ impl Sessions {
 
     /// Whether the browser has a session that it does not bring along this time.
     #[must_use]
-    pub fn is_hidden(headers: &HeaderMap) -> bool {
-        cookie(headers, MARKER_COOKIE).is_some()
+    pub fn is_hidden(headers: &HeaderMap, is_secure: bool) -> bool {
+        cookie(headers, MARKER_COOKIE).is_some() && cookie(headers, session_cookie(is_secure)).is_none()
     }
 
     /// The cookies that make a browser bring a session.
@@ -163,6 +163,15 @@ mod tests {
 
     fn bringing(cookie: &str) -> HeaderMap {
         HeaderMap::from_iter([(header::COOKIE, cookie.parse().unwrap())])
+    }
+
+    #[test]
+    fn a_session_that_has_ended_is_not_hidden() {
+        let marker = "brigade_known=1";
+        assert!(Sessions::is_hidden(&bringing(marker), false));
+        let both = [marker, "; ", session_cookie(false), "=ended"].concat();
+        assert!(!Sessions::is_hidden(&bringing(&both), false));
+        assert!(!Sessions::is_hidden(&HeaderMap::new(), false));
     }
 
     #[test]

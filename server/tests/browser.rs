@@ -11,8 +11,12 @@ mod connection;
 mod everyone;
 #[path = "browser/refusal.rs"]
 mod refusal;
+#[path = "browser/reload.rs"]
+mod reload;
 #[path = "browser/script.rs"]
 mod script;
+#[path = "browser/truth.rs"]
+mod truth;
 
 use std::path::Path;
 use std::process::{Command, Stdio};

@@ -178,7 +178,7 @@ async fn e06_offline_in_the_middle() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e07_socket_blocked_by_a_proxy() {
     let scene = Scene::new().await;
-    scene.way.block("/ws");
+    scene.way.block("GET /ws");
     let gate = scene.fixture.store.on(Op::Complete).holds_before();
     let mut script = scene.run("no_socket.mjs", "blocked");
     script.reaches("ready").await;

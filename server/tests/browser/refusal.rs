@@ -16,7 +16,7 @@ async fn refused_early(pace: &str, limit: u64) {
         println!("with the socket: {has_socket}");
         let way = Proxy::start(fixture.server).await;
         if !has_socket {
-            way.block("/ws");
+            way.block("GET /ws");
         }
         let mut script = Script::start("refused.mjs", way.addr, &[pace]);
         script.reaches("ready").await;

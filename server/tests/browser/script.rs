@@ -52,10 +52,16 @@ impl Script {
     }
 
     /// Waits for its end, which must be a good one.
-    pub async fn ends(mut self) {
+    pub async fn ends(self) {
+        self.tells().await;
+    }
+
+    /// The same, and its last line.
+    pub async fn tells(mut self) -> String {
         while self.line().await.is_some() {}
         let status = self.node.wait().expect("node is our child");
         assert!(status.success(), "the browser's script failed:\n{}", self.said);
+        self.said.lines().last().unwrap_or_default().to_owned()
     }
 
     async fn line(&mut self) -> Option<String> {

@@ -1,5 +1,5 @@
-//! A TCP proxy in this process that slows, slices, stalls, cuts, resets and refuses, per direction; one HTTP path it
-//! can block.
+//! A TCP proxy in this process that slows, slices, stalls, cuts, resets and refuses, per direction; one HTTP request
+//! it can block.
 
 use std::io;
 use std::net::SocketAddr;
@@ -20,6 +20,8 @@ use super::store::Cut;
 
 /// Most bytes that are passed on at once.
 const BUFFER: usize = 16 * 1024;
+/// As much of a request as tells it from others.
+const REQUEST: usize = 64;
 
 /// A proxy on loopback in front of one address.
 pub struct Proxy {
@@ -31,7 +33,6 @@ pub struct Proxy {
     is_open: watch::Sender<bool>,
     listens: watch::Receiver<bool>,
     lines: Arc<Mutex<CancellationToken>>,
-    blocked: Arc<Mutex<Option<&'static str>>>,
     stop: CancellationToken,
 }
 
@@ -48,6 +49,7 @@ pub struct Direction {
     /// Milliseconds without a byte that end a connection; 0: none do.
     idle: AtomicU64,
     stalled: watch::Sender<bool>,
+    blocked: watch::Sender<Option<&'static str>>,
     moved: watch::Sender<()>,
 }
 
@@ -62,6 +64,7 @@ impl Direction {
             cuts: AtomicU64::new(0),
             idle: AtomicU64::new(0),
             stalled: watch::Sender::new(false),
+            blocked: watch::Sender::new(None),
             moved: watch::Sender::new(()),
         })
     }
@@ -94,6 +97,7 @@ impl Direction {
         self.slice(BUFFER);
         *self.cut.lock().unwrap() = None;
         self.idle.store(0, Ordering::Release);
+        self.blocked.send_replace(None);
         self.resume();
     }
 
@@ -181,20 +185,18 @@ impl Proxy {
         let (listening, listens) = watch::channel(true);
         let stop = CancellationToken::new();
         let lines = Arc::new(Mutex::new(stop.child_token()));
-        let blocked = Arc::default();
         let door = Door {
             target,
             addr,
             up: Arc::clone(&up),
             down: Arc::clone(&down),
             lines: Arc::clone(&lines),
-            blocked: Arc::clone(&blocked),
             opened,
             listening,
         };
         let stopped = stop.clone();
         tokio::spawn(async move { stopped.run_until_cancelled(door.run(listener)).await });
-        Self { addr, up, down, is_open, listens, lines, blocked, stop }
+        Self { addr, up, down, is_open, listens, lines, stop }
     }
 
     /// From now on connections are refused; running ones are reset.
@@ -214,13 +216,12 @@ impl Proxy {
     pub async fn heal(&mut self) {
         self.up.heal();
         self.down.heal();
-        *self.blocked.lock().unwrap() = None;
         self.accept().await;
     }
 
-    /// From now on a connection whose first request is a GET of this path is reset.
-    pub fn block(&self, path: &'static str) {
-        *self.blocked.lock().unwrap() = Some(path);
+    /// From now on a connection is reset whose last request begins so, `GET /ws` for one, also a running one.
+    pub fn block(&self, request: &'static str) {
+        self.up.blocked.send_replace(Some(request));
     }
 
     /// Resets every connection there is; new ones are welcome.
@@ -243,7 +244,6 @@ struct Door {
     up: Arc<Direction>,
     down: Arc<Direction>,
     lines: Arc<Mutex<CancellationToken>>,
-    blocked: Arc<Mutex<Option<&'static str>>>,
     opened: watch::Receiver<bool>,
     listening: watch::Sender<bool>,
 }
@@ -279,25 +279,10 @@ impl Door {
             };
             let Ok((stream, _)) = stream else { continue };
             let reset = self.lines.lock().unwrap().clone();
-            let blocked = *self.blocked.lock().unwrap();
             let (target, up, down) = (self.target, Arc::clone(&self.up), Arc::clone(&self.down));
-            tokio::spawn(async move {
-                match blocked {
-                    Some(path) if asks_for(&stream, path).await => {
-                        let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
-                    }
-                    _ => carry(stream, target, up, down, reset).await,
-                }
-            });
+            tokio::spawn(carry(stream, target, up, down, reset));
         }
     }
-}
-
-/// Looks at the first bytes without taking them; a request's line is in the first segment.
-async fn asks_for(stream: &TcpStream, path: &str) -> bool {
-    let mut start = [0; 64];
-    let seen = stream.peek(&mut start).await.unwrap_or(0);
-    start[..seen].starts_with(format!("GET {path}").as_bytes())
 }
 
 async fn carry(
@@ -344,12 +329,25 @@ impl From<io::Error> for End {
 }
 
 async fn pump(mut from: ReadHalf<'_>, mut to: WriteHalf<'_>, way: &Direction) -> Result<(), End> {
-    let mut stalled = way.stalled.subscribe();
+    let (mut stalled, mut blocked) = (way.stalled.subscribe(), way.blocked.subscribe());
     let mut buffer = vec![0; BUFFER];
+    // How the last request begins: in a segment of its own.
+    let mut request = Vec::new();
     loop {
         let _ = stalled.wait_for(|stalled| !stalled).await;
         let slice = way.slice.load(Ordering::Acquire);
-        let read = way.read(&mut from, &mut buffer[..slice]).await?;
+        let is_blocked =
+            |blocked: &Option<&str>| blocked.is_some_and(|start| request.starts_with(start.as_bytes()));
+        let read = tokio::select! {
+            read = way.read(&mut from, &mut buffer[..slice]) => read?,
+            _ = blocked.wait_for(is_blocked) => return Err(End::Cut(Cut::Reset)),
+        };
+        if [&b"GET "[..], b"POST "].iter().any(|method| buffer[..read].starts_with(method)) {
+            request = buffer[..read.min(REQUEST)].to_vec();
+            if way.blocked.borrow().is_some_and(|start| request.starts_with(start.as_bytes())) {
+                return Err(End::Cut(Cut::Reset));
+            }
+        }
         if read == 0 {
             let _ = to.shutdown().await;
             return Ok(());

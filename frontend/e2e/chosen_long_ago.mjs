@@ -1,0 +1,67 @@
+// Files that were chosen a while before Upload is pressed: the session has ended since, or the file has changed.
+// Run: node chosen_long_ago.mjs expired|refused|changed PDF
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { basename } from 'node:path';
+import { alerted, button, card, drive, open, state, step } from './chromium.mjs';
+import { painted, record, told } from './painted.mjs';
+
+const [how, pdf] = process.argv.slice(2);
+
+const ways = {
+  /** The socket was closed with the session; by the press the page has another one. */
+  async expired(page) {
+    const first = await page.locator('body').getAttribute('data-client-id');
+    await page.waitForEvent('websocket', (socket) => !socket.url().includes(first));
+    await button(page).click();
+    // Only the socket tells this.
+    await page.locator('.summary', { hasText: 'you can leave this page now' }).waitFor();
+    await step('told live');
+    await ends(page);
+  },
+
+  /** Without a socket nobody says that the session has ended but the answer of the POST: then there is one at once. */
+  async refused(page) {
+    const posts = [];
+    page.on('response', (answer) => answer.request().method() === 'POST' && posts.push(answer.status()));
+    await step('ended');
+    await button(page).click();
+    await page.locator('.summary', { hasText: 'you can leave this page now' }).waitFor({ timeout: 3_000 });
+    await step('told live');
+    await ends(page);
+    assert.deepEqual(posts, [403, 200]);
+  },
+
+  /** Another program has written to the file. */
+  async changed(page) {
+    const before = readFileSync(pdf);
+    writeFileSync(pdf, before.subarray(0, before.length - 1));
+    await button(page).click();
+    const said = `“${basename(pdf)}” changed or was moved after you chose it.`;
+    await state(page, 'docs_file', 'refused');
+    const error = card(page, 'docs_file').locator('.error');
+    assert.equal(await error.locator('.headline').textContent(), said);
+    assert.equal(await error.locator('.detail').textContent(), 'Choose it again.');
+    await alerted(page, said);
+    await step('refused');
+    await painted(page);
+    writeFileSync(pdf, before);
+    await page.setInputFiles('#docs_field', pdf);
+    await button(page).click();
+    await ends(page);
+  },
+};
+
+async function ends(page) {
+  await state(page, 'docs_file', 'stored');
+  await told(page);
+  return painted(page);
+}
+
+await drive(async (browser) => {
+  const page = await open(browser);
+  await record(page);
+  await page.setInputFiles('#docs_field', pdf);
+  await step('ready');
+  await ways[how](page);
+});
