@@ -47,9 +47,9 @@ pub fn paint(state: &State, last: Option<&State>, session: &Session) {
         // Not `disabled`, which would take the focus from it.
         write(&primary, "aria-disabled", all.is_cancelling().then_some("true"));
     }
-    say(&main, ".primary", &button(words, all, state.has_pending(&session.kinds)));
+    say(&main, ".primary", button(words, all, state.has_pending(&session.kinds)));
     say(&main, ".summary", &summary(words, all));
-    let question = state.asks_to_cancel.then(|| cancel_question(words, all)).unwrap_or_default();
+    let question = if state.asks_to_cancel { cancel_question(words, all) } else { String::new() };
     say_if_any(&main, ".confirm", "#confirm-question", &question);
     say_if_any(&main, ".note", ".note", &note(words, state));
     say(&main, "[role=status]", &state.status);

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use app::sentences::{Kind, limit};
 use app::wire::FileType::{DocsFile, MsaImgs};
 use app::wire::{DOCUMENT_FIELD, FileType, IMAGE_FIELD};
+use app::{Language, Words};
 use server::config::Config;
 use server::kind::MediaType;
 
@@ -143,8 +144,9 @@ fn the_readme_lists_what_is_accepted() {
             || line.starts_with(&format!("| `{IMAGE_FIELD}` |"))
     });
     let limits = Config::defaults().limits;
+    let words = Words::of(Language::English);
     // As the page calls them, in the same order.
-    let titles = [DocsFile, MsaImgs].map(|file_type| Kind { file_type, limit: 0, svg: true }.types());
+    let titles = [DocsFile, MsaImgs].map(|file_type| Kind { file_type, limit: 0, svg: true }.types(words));
     let titles = titles.iter().flat_map(|titles| titles.split(", ")).flat_map(|titles| titles.split(" or "));
     let wanted: Vec<String> = MediaType::ALL
         .into_iter()
@@ -157,7 +159,7 @@ fn the_readme_lists_what_is_accepted() {
                 MsaImgs => limits.max_image_size,
             };
             let only = if media == MediaType::Svg { " (with `--allow-svg`)" } else { "" };
-            let (field, size) = (media.file_type().field(), limit(size.as_u64()));
+            let (field, size) = (media.file_type().field(), limit(words, size.as_u64()));
             format!("| `{field}` | {title}{only} | `{}` | {} | {size} |", media.mime(), names.join(", "))
         })
         .collect();
