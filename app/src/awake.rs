@@ -46,7 +46,10 @@ async fn follow() {
         // Refused when the battery is low, for one.
         && let Ok(sentinel) = lock.request("screen").await
     {
-        HELD.set(Some(sentinel.unchecked_into()));
+        // Another request may have been quicker.
+        if let Some(other) = HELD.replace(Some(sentinel.unchecked_into())) {
+            drop(other.release().await);
+        }
         if !WANTED.get() {
             Box::pin(follow()).await;
         }
