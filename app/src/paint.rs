@@ -1,4 +1,4 @@
-//! Writes a state into the document: all of a change in one go, so that no reader of the page sees half of it.
+//! Writes a state into the document. What a file's lanes show is of one message, all in one go.
 //!
 //! By hand and not by views: what a browser needs to bring views of this size to life weighs more than all the rest.
 
