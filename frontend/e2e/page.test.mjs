@@ -1,6 +1,6 @@
 // The page in Chromium, against a running server: BASE_URL says where.
 import assert from 'node:assert/strict';
-import { statSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { BASE_URL, Files, button, card, headline, launch, open, state } from './chromium.mjs';
 import { stage } from './stage.mjs';
@@ -562,6 +562,50 @@ test('a person who confirms cancels a real upload', () => withPage({}, async (pa
   await page.locator('#confirm').click();
   await state(page, 'docs_file', 'cancelled', 10_000);
   await headline(page, 'docs_file', 'Cancelled – nothing was stored').waitFor();
+}));
+
+/** The server no longer knows the page's session. */
+const FOREIGN = {
+  status: 403, contentType: 'application/problem+json',
+  body: JSON.stringify({ code: 'client_id_foreign', detail: 'This page has been open for too long.', files: [] }),
+};
+
+test('what was cancelled while the page renewed itself is not sent', () => withPage({}, async (page) => {
+  let posts = 0;
+  await page.route('**/upload', (route) => { posts += 1; return route.fulfill(FOREIGN); });
+  let renew;
+  const asked = new Promise((resolve) => {
+    page.route('**/', async (route) => {
+      resolve();
+      await new Promise((go) => { renew = go; });
+      await route.continue();
+    });
+  });
+  await page.setInputFiles('#docs_field', files.pdf('report.pdf', 300_000));
+  await button(page).click();
+  await asked;
+  await page.waitForTimeout(600);
+  await button(page).click();
+  await state(page, 'docs_file', 'failed');
+  const renewed = page.waitForResponse((response) => new URL(response.url()).pathname === '/');
+  renew();
+  await (await renewed).finished();
+  await page.waitForTimeout(300);
+  assert.equal(posts, 1);
+  await state(page, 'docs_file', 'failed');
+}));
+
+test('a stored file that changes afterwards stays stored', () => withPage({}, async (page) => {
+  const jpeg = await files.jpeg(page, 'photo.jpg', 200_000);
+  await page.setInputFiles('#msa_imgs', jpeg);
+  await button(page).click();
+  await state(page, 'msa_imgs', 'stored');
+  writeFileSync(jpeg, 'changed');
+  await page.route('**/upload', (route) => route.abort());
+  await page.setInputFiles('#docs_field', files.pdf('report.pdf', 300_000));
+  await button(page).click();
+  await state(page, 'docs_file', 'failed');
+  await state(page, 'msa_imgs', 'stored');
 }));
 
 test('the details tell every part, and can be copied', async () => {

@@ -85,7 +85,7 @@ async fn the_page_does_what_it_says() {
     let tested = tested.await.unwrap();
     let said = String::from_utf8_lossy(&tested.stdout);
     assert!(tested.status.success(), "{said}");
-    assert!(said.contains("# pass 26"), "all of them ran: {said}");
+    assert!(said.contains("# pass 28"), "all of them ran: {said}");
     fixture.take_all().await;
     fixture.finish().await;
 }

@@ -95,6 +95,9 @@ impl Live {
     }
 
     fn posted(&'static self, press: f64, status: u16, body: &str) {
+        if !self.is_last(press) {
+            return;
+        }
         self.is_posting.set(false);
         match self.ending.take().unwrap_or_else(|| send::read_answer(status, body)) {
             PostEnd::Lost => {
@@ -112,8 +115,8 @@ impl Live {
 
     /// A file that was changed or moved since it was chosen breaks the POST as a bad connection does.
     fn look_for_moved_files(&'static self) {
-        for kind in self.session.kinds {
-            let Some(file) = choosing::file(kind) else { continue };
+        for Chosen { file_type, file } in self.pending() {
+            let kind = self.session.kinds[file_type as usize];
             spawn_local(async move {
                 if !choosing::is_readable(&file).await {
                     self.refuse(kind, unreadable(self.session.words, &shown(&file.name())));
@@ -135,7 +138,8 @@ impl Live {
                 Some(client_id) => {
                     self.client_id.replace(client_id.to_owned());
                     self.feed.hurry();
-                    if refused.is_some() {
+                    // Unless it was cancelled since.
+                    if refused.is_some() && self.is_last(press) && self.asks(Transfers::is_running) {
                         self.begin(self.pending());
                     }
                 }
@@ -156,9 +160,14 @@ impl Live {
 
     /// What became of a POST, unless another one has begun since.
     fn change_of(&'static self, press: f64, change: impl FnOnce(&mut Transfers)) {
-        if self.pressed_at.get().total_cmp(&press).is_eq() {
+        if self.is_last(press) {
             self.change(|state| change(&mut state.transfers));
         }
+    }
+
+    /// Whether Upload was not pressed again since.
+    fn is_last(&self, press: f64) -> bool {
+        self.pressed_at.get().total_cmp(&press).is_eq()
     }
 
     /// What is stored already is not thrown away by one press.
@@ -194,15 +203,18 @@ impl Live {
             return;
         }
         let press = self.pressed_at.get();
+        let post = self.post.borrow().clone();
         later(time, move || {
-            if !self.is_posting.get() {
+            if !self.is_last(press) {
+                // The POST may still run, in vain.
+            } else if self.is_posting.get() {
+                self.ending.replace(Some(end));
+            } else {
                 // A POST that is dead already has nobody left to say so.
                 self.settle(press, end);
-            } else if self.pressed_at.get().total_cmp(&press).is_eq() {
-                self.ending.replace(Some(end));
-                if let Some(post) = &*self.post.borrow() {
-                    drop(post.abort());
-                }
+            }
+            if let Some(post) = post {
+                drop(post.abort());
             }
         });
     }
