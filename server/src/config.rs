@@ -1,5 +1,6 @@
 //! The configuration: flags and their environment twins, checked once into types.
 
+use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,10 +27,16 @@ pub const MAX_PARTS: u64 = 10_000;
 #[command(name = "bucket-brigade", version)]
 pub struct Config {
     /// Address of the page and the API
-    #[arg(long, env = "BRIGADE_LISTEN", default_value = "127.0.0.1:3000", help_heading = "Listening")]
+    #[arg(
+        long,
+        env = "BRIGADE_LISTEN",
+        default_value = "127.0.0.1:3000",
+        help_heading = "Listening",
+        value_name = "ADDRESS"
+    )]
     pub listen: SocketAddr,
     /// How long running uploads may go on after the first stop signal
-    #[arg(long, env = "BRIGADE_SHUTDOWN_GRACE", default_value = "30s", value_parser = parse_duration, help_heading = "Listening")]
+    #[arg(long, env = "BRIGADE_SHUTDOWN_GRACE", default_value = "30s", value_parser = parse_duration, help_heading = "Listening", value_name = "TIME")]
     pub shutdown_grace: Duration,
     #[command(flatten)]
     pub storage: StorageConfig,
@@ -37,34 +44,33 @@ pub struct Config {
     pub limits: Limits,
     #[command(flatten)]
     pub quota: Quota,
-    /// Key that signs the ids of pages; made at first start and kept in the data directory
-    #[arg(long, env = "BRIGADE_SECRET", hide_env_values = true, help_heading = "Web page")]
-    pub secret: Option<String>,
-    /// Another origin whose pages may upload and listen (repeatable)
+    /// Key that signs the ids of pages [default: made at first start, kept in the data directory]
+    #[arg(long, env = "BRIGADE_SECRET", help_heading = "Web page", value_name = "TEXT")]
+    pub secret: Option<Secret>,
+    /// Another origin whose pages may upload and listen (repeatable) [default: the page's own]
     #[arg(
         long = "allowed-origin",
         env = "BRIGADE_ALLOWED_ORIGINS",
         value_delimiter = ',',
-        help_heading = "Web page"
+        help_heading = "Web page",
+        value_name = "ORIGIN"
     )]
     pub allowed_origins: Vec<String>,
     /// Proxy whose X-Forwarded-For, -Proto and -Host are believed: an address or a network (repeatable)
-    #[arg(
-        long = "trusted-proxy",
+    #[arg(long = "trusted-proxy",
         env = "BRIGADE_TRUSTED_PROXIES",
         value_delimiter = ',',
         value_parser = parse_network,
-        help_heading = "Web page"
-    )]
+        help_heading = "Web page", value_name = "NETWORK")]
     pub trusted_proxies: Vec<IpNet>,
-    /// How long a link to a stored file works; 0s: none is given
-    #[arg(long, env = "BRIGADE_DOWNLOAD_LINKS", default_value = "5m", value_parser = parse_duration, help_heading = "Web page")]
+    /// How long a link to a stored file works; 0s gives none
+    #[arg(long, env = "BRIGADE_DOWNLOAD_LINKS", default_value = "5m", value_parser = parse_duration, help_heading = "Web page", value_name = "TIME")]
     pub download_links: Duration,
     /// Address of /metrics, which the main listener then does not answer [default: the main listener]
-    #[arg(long, env = "BRIGADE_METRICS_LISTEN", help_heading = "Observability")]
+    #[arg(long, env = "BRIGADE_METRICS_LISTEN", help_heading = "Observability", value_name = "ADDRESS")]
     pub metrics_listen: Option<SocketAddr>,
-    /// Text on a terminal, JSON elsewhere, unless given
-    #[arg(long, env = "BRIGADE_LOG_FORMAT", help_heading = "Observability")]
+    /// How the log is written [default: text on a terminal, JSON elsewhere]
+    #[arg(long, env = "BRIGADE_LOG_FORMAT", help_heading = "Observability", value_name = "FORMAT")]
     pub log_format: Option<LogFormat>,
     /// Clocks that only tests change.
     #[arg(skip)]
@@ -78,38 +84,40 @@ pub struct Config {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Storage")]
 pub struct StorageConfig {
-    /// Bucket to store into; without it the server brings its own S3
-    #[arg(long, env = "BRIGADE_BUCKET")]
+    /// Bucket to store into [default: the server brings its own S3]
+    #[arg(long, env = "BRIGADE_BUCKET", value_name = "NAME")]
     pub bucket: Option<String>,
     /// Address buckets by path instead of host name [default: on for custom endpoints]
-    #[arg(long, env = "BRIGADE_S3_PATH_STYLE", num_args = 0..=1, default_missing_value = "true")]
+    #[arg(long, env = "BRIGADE_S3_PATH_STYLE", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true, value_name = "BOOL")]
     pub s3_path_style: Option<bool>,
-    /// Checksums on the wire: auto is on over https, off over http
-    #[arg(long, env = "BRIGADE_S3_CHECKSUMS", default_value = "auto")]
+    /// Checksums on the wire; auto: on over https, off over http
+    #[arg(long, env = "BRIGADE_S3_CHECKSUMS", default_value = "auto", value_name = "WHEN")]
     pub s3_checksums: Checksums,
-    /// Server-side encryption that is asked for with each object [default: what the bucket does by itself]. Only with
-    /// --bucket: the embedded store encrypts nothing. A store that does not know the header may ignore it
-    #[arg(long, env = "BRIGADE_S3_ENCRYPTION")]
+    /// Server-side encryption that is asked for with each object [default: what the bucket does by itself]
+    ///
+    /// Only with --bucket: the embedded store encrypts nothing. A store that does not know the header may ignore it.
+    #[arg(long, env = "BRIGADE_S3_ENCRYPTION", value_name = "KIND")]
     pub s3_encryption: Option<Encryption>,
     /// Key for aws:kms, its ARN or id [default: the account's aws/s3 key]
-    #[arg(long, env = "BRIGADE_S3_KMS_KEY")]
+    #[arg(long, env = "BRIGADE_S3_KMS_KEY", value_name = "KEY")]
     pub s3_kms_key: Option<String>,
-    /// Age at which a multipart upload of ours is aborted, unless this process still carries it: longer than
-    /// another server on the same bucket may need for one
-    #[arg(long, env = "BRIGADE_SWEEP_AFTER", default_value = "24h", value_parser = parse_duration)]
+    /// Age at which a multipart upload of ours that was left open is aborted
+    ///
+    /// Longer than another server on the same bucket may need for one.
+    #[arg(long, env = "BRIGADE_SWEEP_AFTER", default_value = "24h", value_parser = parse_duration, value_name = "AGE")]
     pub sweep_after: Duration,
     /// Directory of the embedded store and the secret
-    #[arg(long, env = "BRIGADE_DATA_DIR", default_value = "./data")]
+    #[arg(long, env = "BRIGADE_DATA_DIR", default_value = "./data", value_name = "DIRECTORY")]
     pub data_dir: PathBuf,
     /// Address of the embedded store's S3 endpoint; its bucket is `uploads`
-    #[arg(long, env = "BRIGADE_STORE_LISTEN", default_value = "127.0.0.1:3900")]
+    #[arg(long, env = "BRIGADE_STORE_LISTEN", default_value = "127.0.0.1:3900", value_name = "ADDRESS")]
     pub store_listen: SocketAddr,
-    /// Access key of the embedded store; made at first start
-    #[arg(long, env = "BRIGADE_STORE_ACCESS_KEY", requires = "store_secret_key")]
+    /// Access key of the embedded store [default: made at first start]
+    #[arg(long, env = "BRIGADE_STORE_ACCESS_KEY", requires = "store_secret_key", value_name = "KEY")]
     pub store_access_key: Option<String>,
-    /// Secret key of the embedded store; made at first start
-    #[arg(long, env = "BRIGADE_STORE_SECRET_KEY", hide_env_values = true, requires = "store_access_key")]
-    pub store_secret_key: Option<String>,
+    /// Secret key of the embedded store [default: made at first start]
+    #[arg(long, env = "BRIGADE_STORE_SECRET_KEY", requires = "store_access_key", value_name = "KEY")]
+    pub store_secret_key: Option<Secret>,
     /// Endpoint of the bucket, where it is not AWS's own configuration that says so (tests).
     #[arg(skip)]
     pub endpoint: Option<Endpoint>,
@@ -135,28 +143,54 @@ pub struct Endpoint {
     pub secret_key: String,
 }
 
+/// A setting that is never shown.
+#[derive(Clone)]
+pub struct Secret(String);
+
+impl Secret {
+    /// For whoever signs with it.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, formatter: &mut fmt::Formatter) -> fmt::Result {
+        formatter.write_str("(not shown)")
+    }
+}
+
 /// What is accepted, and how much of it at once.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Limits")]
 pub struct Limits {
     /// Largest document
-    #[arg(long, env = "BRIGADE_MAX_DOCUMENT_SIZE", default_value = "25MiB")]
+    #[arg(long, env = "BRIGADE_MAX_DOCUMENT_SIZE", default_value = "25MiB", value_name = "SIZE")]
     pub max_document_size: ByteSize,
     /// Largest image
-    #[arg(long, env = "BRIGADE_MAX_IMAGE_SIZE", default_value = "10MiB")]
+    #[arg(long, env = "BRIGADE_MAX_IMAGE_SIZE", default_value = "10MiB", value_name = "SIZE")]
     pub max_image_size: ByteSize,
-    /// Most pixels of an image, width times height as its headers say. By default more than an A0 sheet at 300 dpi
-    /// or an A4 one at 1200 (139 million), and less than what decoders like Pillow refuse (179 million)
-    #[arg(long, env = "BRIGADE_MAX_IMAGE_PIXELS", default_value_t = 150_000_000)]
+    /// Most pixels of an image, width times height as its headers say
+    ///
+    /// By default more than an A0 sheet at 300 dpi or an A4 one at 1200 (139 million), and less than what decoders like
+    /// Pillow refuse (179 million).
+    #[arg(long, env = "BRIGADE_MAX_IMAGE_PIXELS", default_value_t = 150_000_000, value_name = "N")]
     pub max_image_pixels: u64,
     /// Smallest part of a multipart upload; larger files get larger parts, 10,000 at most
-    #[arg(long, env = "BRIGADE_PART_SIZE", default_value = "5MiB")]
+    #[arg(long, env = "BRIGADE_PART_SIZE", default_value = "5MiB", value_name = "SIZE")]
     pub part_size: ByteSize,
     /// Bytes of file content held at any moment, for the whole process
-    #[arg(long, env = "BRIGADE_BUFFER_MEMORY", default_value = "256MiB")]
+    #[arg(long, env = "BRIGADE_BUFFER_MEMORY", default_value = "256MiB", value_name = "SIZE")]
     pub buffer_memory: ByteSize,
     /// Uploads at once; more are answered 503
-    #[arg(long, env = "BRIGADE_MAX_UPLOADS", default_value_t = 1024)]
+    #[arg(long, env = "BRIGADE_MAX_UPLOADS", default_value_t = 1024, value_name = "N")]
     pub max_uploads: usize,
     /// Store SVG images, as attachments
     #[arg(long, env = "BRIGADE_ALLOW_SVG")]
@@ -179,22 +213,22 @@ impl Limits {
 #[command(next_help_heading = "Limits")]
 pub struct Quota {
     /// Uploads of one browser session at once; more are answered 429
-    #[arg(long, env = "BRIGADE_MAX_UPLOADS_PER_SESSION", default_value_t = 4)]
+    #[arg(long, env = "BRIGADE_MAX_UPLOADS_PER_SESSION", default_value_t = 4, value_name = "N")]
     pub max_uploads_per_session: usize,
     /// Progress sockets of one browser session at once
-    #[arg(long, env = "BRIGADE_MAX_SOCKETS_PER_SESSION", default_value_t = 8)]
+    #[arg(long, env = "BRIGADE_MAX_SOCKETS_PER_SESSION", default_value_t = 8, value_name = "N")]
     pub max_sockets_per_session: usize,
     /// Uploads from one address at once, of IPv6 from one /64 [default: no limit]
-    #[arg(long, env = "BRIGADE_MAX_UPLOADS_PER_ADDRESS")]
+    #[arg(long, env = "BRIGADE_MAX_UPLOADS_PER_ADDRESS", value_name = "N")]
     pub max_uploads_per_address: Option<usize>,
     /// Progress sockets from one address at once [default: no limit]
-    #[arg(long, env = "BRIGADE_MAX_SOCKETS_PER_ADDRESS")]
+    #[arg(long, env = "BRIGADE_MAX_SOCKETS_PER_ADDRESS", value_name = "N")]
     pub max_sockets_per_address: Option<usize>,
     /// Files of one browser session in an hour [default: no limit]
-    #[arg(long, env = "BRIGADE_FILES_PER_HOUR")]
+    #[arg(long, env = "BRIGADE_FILES_PER_HOUR", value_name = "N")]
     pub files_per_hour: Option<u32>,
     /// Bytes of one browser session in an hour [default: no limit]
-    #[arg(long, env = "BRIGADE_BYTES_PER_HOUR")]
+    #[arg(long, env = "BRIGADE_BYTES_PER_HOUR", value_name = "SIZE")]
     pub bytes_per_hour: Option<ByteSize>,
 }
 
@@ -253,6 +287,8 @@ pub struct Clocks {
     pub remember: Duration,
     /// Between two tries to abort what was left open.
     pub sweep: Duration,
+    /// How long the store's word that the bucket can be had is believed.
+    pub ready: Duration,
     /// For an upload to get its window, and one of unknown size to get memory for a whole part.
     pub permit_wait: Duration,
 }
@@ -274,6 +310,7 @@ impl Default for Clocks {
             waiting_after: Duration::from_secs(2),
             remember: Duration::from_secs(600),
             sweep: Duration::from_secs(60),
+            ready: Duration::from_secs(10),
             permit_wait: Duration::from_secs(30),
         }
     }

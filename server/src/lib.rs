@@ -15,6 +15,8 @@ pub use embedded;
 pub use ingress::{error, form, ids, kind, peer};
 
 pub mod config;
+pub mod start;
+pub mod banner;
 pub mod listener;
 pub mod routes;
 pub mod headers;
@@ -44,16 +46,20 @@ pub mod socket;
 pub mod sweeper;
 pub mod keys;
 pub mod live;
+pub mod readiness;
 pub mod metrics;
 
-use std::io;
-use std::path::Path;
+pub mod log;
+pub mod cli;
+pub mod settings;
+pub mod health;
+pub mod check;
+
 use std::time::Duration;
 
 use arrival::Proxies;
-use config::{Config, Endpoint, StorageConfig};
+use config::Config;
 use connector::Connector;
-use embedded::Store;
 use error::Failure;
 use links::Links;
 use metrics::Metrics;
@@ -61,57 +67,53 @@ use origins::Origins;
 use page::Pages;
 use progress::Hub;
 use quota::Quotas;
-use s3::Bucket;
+use readiness::Readiness;
 use session::Sessions;
-use sweeper::Sweeper;
+use start::StartError;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use upload::Uploads;
 use visitor::Access;
 
-/// The embedded store's bucket.
-const EMBEDDED_BUCKET: &str = "uploads";
 /// For the clean-up of uploads that the end of the grace cut off.
 const CLEAN_UP: Duration = Duration::from_secs(5);
 
 /// Serves page, API and sockets on `listener` until `shutdown`, then lets running uploads end.
 ///
 /// # Errors
-/// A configuration that cannot work, or an embedded store that cannot be opened.
-pub async fn serve(listener: TcpListener, config: Config, shutdown: CancellationToken) -> io::Result<()> {
-    config.check().map_err(io::Error::other)?;
-    let store_shutdown = CancellationToken::new();
+/// A configuration that cannot work, or an embedded store that cannot be opened. A bucket that cannot be had for now is
+/// none: the server is not ready then.
+pub async fn serve(
+    listener: TcpListener,
+    config: Config,
+    shutdown: CancellationToken,
+) -> Result<(), StartError> {
+    config.check()?;
+    let (store_shutdown, closing) = (CancellationToken::new(), CancellationToken::new());
     let tasks = TaskTracker::new();
-    let mut storage = config.storage.clone();
-    let bucket_name = match storage.bucket.clone() {
-        Some(name) => name,
-        None => {
-            storage.endpoint = Some(open_embedded(&storage, &tasks, &store_shutdown).await?);
-            EMBEDDED_BUCKET.to_owned()
-        }
-    };
+    let secret = start::secret(&config)?;
     let connector = Connector::new();
-    let bucket = Bucket::connect(&storage, &bucket_name, &config.clocks, connector.clone()).await;
-    let sweeper =
-        Sweeper { bucket: bucket.clone(), age: config.storage.sweep_after, every: config.clocks.sweep };
-    if config.storage.bucket.is_none() {
-        // Nobody else has uploads of ours in the embedded store: what is open now is what a kill left.
-        sweeper.sweep_older_than(Duration::ZERO).await;
+    let bucket = start::open_bucket(&config, connector.clone(), &tasks, &store_shutdown).await?;
+    let readiness = Readiness::new(bucket.clone(), config.clocks.ready);
+    if config.storage.endpoint.is_none() && config.storage.bucket.is_some() {
+        start::look(&readiness, &bucket, &tasks, &closing).await?;
     }
-    let (uploads_done, closing) = (TaskTracker::new(), CancellationToken::new());
+    banner::show(&config, &listener, &bucket)?;
+    let uploads_done = TaskTracker::new();
     let hub = Hub::new(&config.clocks);
     let uploads =
         Uploads::new(bucket.clone(), hub.clone(), &config.limits, &config.clocks, uploads_done.clone());
     let connections = TaskTracker::new();
     let metrics = Metrics::new(uploads.clone(), connector, bucket.clone(), connections.clone());
     let sockets = metrics.sockets.clone();
-    let sessions = Sessions::new(&secret(&config)?, config.clocks.session);
+    let sessions = Sessions::new(&secret, config.clocks.session);
+    let sweeper = start::sweeper(&bucket, &config);
     let server = routes::Server {
         metrics,
         uploads,
         hub: hub.clone(),
-        bucket: bucket.clone(),
+        readiness,
         pages: Pages::new(sessions.clone(), &config.limits),
         clocks: config.clocks.clone(),
         access: Access {
@@ -126,7 +128,7 @@ pub async fn serve(listener: TcpListener, config: Config, shutdown: Cancellation
     };
     let serve = |router| listener::Service::new(router, &config.clocks, closing.clone());
     if let Some(address) = config.metrics_listen {
-        let listener = listener::bind(address)?;
+        let listener = listener::bind("--metrics-listen", address)?;
         tracing::info!(metrics.listen = %listener.local_addr()?, "metrics listen");
         let service = serve(routes::metrics_router(server.clone()));
         tasks.spawn(listener::accept(listener, service, connections.clone()));
@@ -158,32 +160,4 @@ async fn finish_uploads(hub: &Hub, uploads: &TaskTracker, grace: Duration) {
         // Whatever is left after that is cut off; the store's sweeper comes after it.
         let _ = tokio::time::timeout(CLEAN_UP, uploads.wait()).await;
     }
-}
-
-/// Starts the S3 that comes along, on loopback, and returns where it is.
-async fn open_embedded(
-    storage: &StorageConfig,
-    tasks: &TaskTracker,
-    shutdown: &CancellationToken,
-) -> io::Result<Endpoint> {
-    let dir = &storage.data_dir;
-    let store = Store::open(&dir.join("store")).map_err(io::Error::other)?;
-    store.ensure_bucket(EMBEDDED_BUCKET).await?;
-    let access_key = kept_or(storage.store_access_key.as_ref(), dir, "store-access-key")?;
-    let secret_key = kept_or(storage.store_secret_key.as_ref(), dir, "store-secret-key")?;
-    let listener = listener::bind(storage.store_listen)?;
-    let address = listener.local_addr()?;
-    tracing::info!(store.listen = %address, "the embedded store listens");
-    let url = format!("http://{address}");
-    let (access, secret, shutdown) = (access_key.clone(), secret_key.clone(), shutdown.clone());
-    tasks.spawn(async move { store.serve(listener, &access, &secret, shutdown).await });
-    Ok(Endpoint { url, access_key, secret_key })
-}
-
-fn secret(config: &Config) -> io::Result<String> {
-    kept_or(config.secret.as_ref(), &config.storage.data_dir, "secret")
-}
-
-fn kept_or(given: Option<&String>, dir: &Path, name: &str) -> io::Result<String> {
-    given.map_or_else(|| keys::kept(dir, name), |given| Ok(given.clone()))
 }

@@ -53,12 +53,13 @@ const SPARE_FILES: u64 = 3;
 /// After a failed accept, mostly for want of file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Listens on `address`, where a crowd may come at once.
+/// Listens on the `address` that `flag` gives, where a crowd may come at once.
 ///
 /// # Errors
 /// The address cannot be had; the error names it.
-pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    try_bind(address).map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))
+pub fn bind(flag: &str, address: SocketAddr) -> io::Result<TcpListener> {
+    let sentence = |error: &io::Error| format!("{flag} {address}: {error}: give another address");
+    try_bind(address).map_err(|error| io::Error::new(error.kind(), sentence(&error)))
 }
 
 fn try_bind(address: SocketAddr) -> io::Result<TcpListener> {

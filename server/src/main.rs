@@ -1,24 +1,20 @@
-//! The binary: reads the configuration, starts the log, serves until it is told to stop.
+//! The binary: reads the command line, serves until it is told to stop.
 
-use std::io::IsTerminal;
+use std::error::Error;
 use std::process::ExitCode;
 
-use clap::Parser;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use server::config::{Config, LogFormat};
-use server::listener;
-use tokio::net::TcpListener;
+use server::cli::{self, Beside};
+use server::config::Config;
+use server::start::StartError;
+use server::{listener, log, settings};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let config = Config::parse();
-    start_log(config.log_format);
-    raise_open_files();
-    match run(config).await {
-        Ok(()) => ExitCode::SUCCESS,
+    match run().await {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("bucket-brigade: {error}");
             ExitCode::FAILURE
@@ -26,12 +22,30 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(config: Config) -> std::io::Result<()> {
+async fn run() -> Result<ExitCode, Box<dyn Error>> {
+    let (cli, matches) = cli::read();
+    match cli.command {
+        None if cli.print_config => {
+            print!("{}", settings::listed(&cli::command(), &matches, std::env::vars()))
+        }
+        None => serve(cli.config).await?,
+        Some(Beside::Check(check)) => {
+            log::start(None, "warn");
+            return Ok(if check.run().await? { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+        }
+        Some(Beside::Health(health)) => println!("{}", health.ask()?),
+        Some(Beside::Completions { shell }) => cli::complete(shell),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn serve(config: Config) -> Result<(), StartError> {
+    log::start(config.log_format, "info");
+    raise_open_files();
     let shutdown = CancellationToken::new();
-    let listener = listener::bind(config.listen)?;
+    let listener = listener::bind("--listen", config.listen)?;
     // Heard from here on: whoever reads that it has started may stop it.
     let signals = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    banner(&config, &listener)?;
     tokio::spawn(stop_on_signal(signals, shutdown.clone()));
     server::serve(listener, config, shutdown).await
 }
@@ -56,43 +70,4 @@ fn raise_open_files() {
     if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }) {
         tracing::warn!(%error, "the limit of open files stays as it is");
     }
-}
-
-fn start_log(format: Option<LogFormat>) {
-    // Connections that an error leaves are our connector's own business.
-    let default = "info,s3s=off,aws_config=warn,aws_smithy_runtime=warn,\
-                   aws_smithy_runtime::client::http::connection_poisoning=off";
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
-    let is_terminal = std::io::stderr().is_terminal();
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // Colours are for a terminal: in a file they are control characters.
-    let log = log.with_ansi(is_terminal);
-    match format.unwrap_or(if is_terminal { LogFormat::Text } else { LogFormat::Json }) {
-        LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().init(),
-    }
-}
-
-fn banner(config: &Config, listener: &TcpListener) -> std::io::Result<()> {
-    let address = listener.local_addr()?;
-    if !std::io::stderr().is_terminal() {
-        tracing::info!(listen = %address, version = env!("CARGO_PKG_VERSION"), "bucket-brigade starts");
-        return Ok(());
-    }
-    let storage = match &config.storage.bucket {
-        Some(bucket) => format!("s3://{bucket}"),
-        None => format!(
-            "{} (S3 at http://{}, bucket uploads)",
-            config.storage.data_dir.display(),
-            config.storage.store_listen
-        ),
-    };
-    eprintln!("bucket-brigade {}", env!("CARGO_PKG_VERSION"));
-    eprintln!("  page     http://{address}/");
-    eprintln!("  storage  {storage}");
-    let limits = &config.limits;
-    eprintln!("  limits   document {}, image {}", limits.max_document_size, limits.max_image_size);
-    eprintln!("  api      POST /upload");
-    eprintln!("  press ctrl-c to stop");
-    Ok(())
 }

@@ -30,7 +30,7 @@ use crate::origins;
 use crate::page::Pages;
 use crate::progress::{Greeting, Hub};
 use crate::quota::{Place, Quotas, TooMuch};
-use crate::s3::Bucket;
+use crate::readiness::Readiness;
 use crate::socket::{self, SocketContext};
 use crate::upload::{Announced, Uploads};
 use crate::visitor::{Access, Visitor};
@@ -43,7 +43,7 @@ const UPLOAD: &str = "/upload";
 pub struct Server {
     pub uploads: Uploads,
     pub hub: Hub,
-    pub bucket: Bucket,
+    pub readiness: Readiness,
     pub pages: Pages,
     pub metrics: Metrics,
     pub clocks: Clocks,
@@ -284,7 +284,7 @@ async fn ready(State(server): State<Server>) -> Response {
     let reason = if server.uploads.are_closed() {
         Some("stopping".to_owned())
     } else {
-        server.bucket.reach().await.err().map(|failure| failure.code().to_owned())
+        server.readiness.look().await.err().map(|barrier| barrier.failure().code().to_owned())
     };
     match reason {
         None => Json(serde_json::json!({"status": "ready"})).into_response(),

@@ -6,11 +6,15 @@ mod fault;
 mod identity;
 mod multipart;
 mod open;
+mod reach;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
+use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::RegionProviderChain;
+use aws_config::profile::region::ProfileFileRegionProvider;
 use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
@@ -35,6 +39,7 @@ use fault::{ComeAgain, Fault};
 use identity::Identities;
 pub use multipart::{AcknowledgedPart, Multipart};
 use open::{Adopted, Carried, OpenUploads};
+pub use reach::Barrier;
 
 use crate::checksum;
 use crate::config::{Checksums, Clocks, Encryption, StorageConfig};
@@ -45,6 +50,10 @@ use crate::parts::{Part, PartBody};
 
 /// Attempts of the SDK's own retries, which serve every call but Put and UploadPart.
 const CALL_ATTEMPTS: u32 = 4;
+/// Where AWS's tools are told of another store than AWS's.
+const ENDPOINTS: [&str; 2] = ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"];
+/// What other stores take for theirs unless they are told otherwise.
+const ANY_REGION: Region = Region::from_static("us-east-1");
 /// Chunk of an aws-chunked body; the SDK's 64 KiB would move progress in larger steps.
 const CHECKSUM_CHUNK: u64 = 16 * 1024;
 /// How often an object that may still come is asked for again; with the pauses between, about three seconds.
@@ -57,6 +66,7 @@ pub struct Bucket {
     /// For Put and UploadPart: our own retries, and no clock but [`attempts`]' own, which knows whom it waits for.
     parts: Client,
     name: String,
+    place: String,
     /// Its endpoint is on loopback.
     is_local: bool,
     clocks: Clocks,
@@ -135,17 +145,30 @@ struct Head {
 
 impl Bucket {
     /// Prepares a client for the configured bucket; nothing is sent yet.
-    pub async fn connect(storage: &StorageConfig, name: &str, clocks: &Clocks, connector: Connector) -> Self {
+    ///
+    /// # Errors
+    /// There is no region to sign for.
+    pub async fn connect(
+        storage: &StorageConfig,
+        name: &str,
+        clocks: &Clocks,
+        connector: Connector,
+    ) -> Result<Self, Barrier> {
         let identities = Identities::default();
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(connector);
         loader = loader.identity_cache(identities.clone());
         if let Some(endpoint) = &storage.endpoint {
             let keys = Credentials::new(&endpoint.access_key, &endpoint.secret_key, None, None, "configured");
             loader = loader.endpoint_url(&endpoint.url).credentials_provider(keys);
-            loader = loader.region(Region::from_static("us-east-1"));
+            loader = loader.region(ANY_REGION);
+        } else if ENDPOINTS.iter().any(|name| std::env::var_os(name).is_some()) {
+            // Not from the machine's own metadata: it is not the store's, and may take seconds to say nothing.
+            let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new());
+            loader = loader.region(region.or_else(ProfileFileRegionProvider::new()).or_else(ANY_REGION));
         }
         let shared = loader.load().await;
         let endpoint = shared.endpoint_url();
+        let region = shared.region().cloned().ok_or(Barrier::NoRegion)?;
         let is_local = endpoint.is_some_and(is_on_loopback);
         let checksums = match storage.s3_checksums {
             Checksums::On => true,
@@ -159,6 +182,10 @@ impl Bucket {
         };
         let retries = RetryConfig::standard().with_max_attempts(CALL_ATTEMPTS);
         let timeouts = TimeoutConfig::builder().operation_attempt_timeout(clocks.store_stall);
+        let place = match endpoint {
+            Some(endpoint) => format!("s3://{name} at {endpoint} ({region})"),
+            None => format!("s3://{name} ({region})"),
+        };
         let config = config::Builder::from(&shared)
             .force_path_style(storage.s3_path_style.unwrap_or(endpoint.is_some()))
             .request_checksum_calculation(calculation)
@@ -176,10 +203,11 @@ impl Bucket {
             .retry_config(RetryConfig::disabled())
             .timeout_config(TimeoutConfig::builder().disable_operation_attempt_timeout().build())
             .build();
-        Self {
+        Ok(Self {
             client: Client::from_conf(config),
             parts: Client::from_conf(parts),
             name: name.to_owned(),
+            place,
             is_local,
             clocks: clocks.clone(),
             checksums,
@@ -191,7 +219,13 @@ impl Bucket {
             open: OpenUploads::default(),
             aborts_failed: Arc::default(),
             swept: Arc::default(),
-        }
+        })
+    }
+
+    /// Where it is, for people.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        &self.place
     }
 
     /// Multipart uploads that were left open and wait for the sweeper.
@@ -223,16 +257,6 @@ impl Bucket {
         let get = self.client.get_object().bucket(&self.name).key(key);
         let signed = get.presigned(PresigningConfig::expires_in(life).ok()?).await;
         signed.map_err(|error| Fault::read("GetObject", &error)).ok().map(|request| request.uri().to_owned())
-    }
-
-    /// Whether the bucket answers.
-    ///
-    /// # Errors
-    /// What stands in the way.
-    pub async fn reach(&self) -> Result<(), Failure> {
-        let head = self.client.head_bucket().bucket(&self.name);
-        let answered = ask_head(|| head.clone().send()).await;
-        answered.map(drop).map_err(|error| Fault::read("HeadBucket", &error).failure)
     }
 
     /// Sends a whole object; its last byte goes when the part's gate opens.
@@ -346,12 +370,34 @@ impl Bucket {
 
     /// Takes an object away that is not what was sent, or that the store itself has called something else.
     async fn remove(&self, key: &str) -> Result<Stored, NotStored> {
-        let deleted = self.client.delete_object().bucket(&self.name).key(key).send().await;
-        deleted.map_err(|error| {
-            Fault::read("DeleteObject", &error);
-            NotStored::Unknown
-        })?;
+        self.delete(key).await.map_err(|_| NotStored::Unknown)?;
         Err(NotStored::Failed(Failure::Integrity))
+    }
+
+    /// Takes an object away.
+    ///
+    /// # Errors
+    /// The store's refusal.
+    pub async fn delete(&self, key: &str) -> Result<(), Failure> {
+        let deleted = self.client.delete_object().bucket(&self.name).key(key).send().await;
+        deleted.map(drop).map_err(|error| Fault::read("DeleteObject", &error).failure)
+    }
+
+    /// Whether there is such an object.
+    ///
+    /// # Errors
+    /// The store's refusal.
+    pub async fn has(&self, key: &str) -> Result<bool, Failure> {
+        self.head(key).await.map(|head| head.is_some()).map_err(|fault| fault.failure)
+    }
+
+    /// Whether the store lists an open multipart upload of this key.
+    ///
+    /// # Errors
+    /// The store's refusal.
+    pub async fn is_open(&self, key: &str) -> Result<bool, Failure> {
+        let page = self.list_uploads(key, None).await?;
+        Ok(page.uploads().iter().any(|upload| upload.key() == Some(key)))
     }
 
     async fn head(&self, key: &str) -> Result<Option<Head>, Fault> {

@@ -50,9 +50,27 @@ impl Fault {
     where
         E: ProvideErrorMetadata + std::error::Error + 'static,
     {
-        let status = error.raw_response().map_or(0, |response| response.status().as_u16());
-        let code = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default();
-        let fault = match error {
+        let code = code(error);
+        let what = match code {
+            "RequestTimeTooSkewed" => {
+                "the store failed a call: the clock of this machine is wrong, or the store's is"
+            }
+            _ => "the store failed a call",
+        };
+        tracing::warn!(
+            s3.operation = operation,
+            s3.status = status(error),
+            s3.code = code,
+            // As a text it is escaped: a store may say anything, line ends included.
+            error = causes(error),
+            "{what}"
+        );
+        Self::of(error)
+    }
+
+    /// What a failed call means.
+    pub fn of<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> Self {
+        match error {
             SdkError::ConstructionFailure(_) => Self::ended(Failure::Internal),
             SdkError::TimeoutError(_) => Self::stalled(),
             SdkError::DispatchFailure(cause) if cause.is_user() => Self::ended(Failure::Internal),
@@ -63,23 +81,11 @@ impl Fault {
                 connection: true,
                 refused: false,
             },
-            _ => Self { refused: (300..500).contains(&status), ..Self::of_answer(status, code) },
-        };
-        let what = match code {
-            "RequestTimeTooSkewed" => {
-                "the store failed a call: the clock of this machine is wrong, or the store's is"
+            _ => {
+                let status = status(error);
+                Self { refused: (300..500).contains(&status), ..Self::of_answer(status, code(error)) }
             }
-            _ => "the store failed a call",
-        };
-        tracing::warn!(
-            s3.operation = operation,
-            s3.status = status,
-            s3.code = code,
-            // As a text it is escaped: a store may say anything, line ends included.
-            error = causes(error),
-            "{what}"
-        );
-        fault
+        }
     }
 
     const fn yes(failure: Failure) -> Self {
@@ -111,9 +117,19 @@ impl Fault {
     }
 }
 
+/// 0 where there was no answer.
+fn status<E>(error: &SdkError<E, HttpResponse>) -> u16 {
+    error.raw_response().map_or(0, |response| response.status().as_u16())
+}
+
+/// As S3 calls the error; empty where it has no name.
+fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> &str {
+    error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default()
+}
+
 /// The error and what caused it, in words. The SDK's own way to show them adds the store's whole answer, and that has
 /// keys in it.
-fn causes(error: &dyn Error) -> String {
+pub fn causes(error: &dyn Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| (**cause).source());
     causes.fold(error.to_string(), |words, cause| format!("{words}: {cause}"))
 }

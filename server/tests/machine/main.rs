@@ -8,6 +8,7 @@ mod after;
 mod half;
 
 mod clock;
+mod commands;
 mod killed;
 mod limits;
 mod logs;

@@ -4,16 +4,14 @@ use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
 
-use rustix::process::Signal;
-
 use crate::after::{bucket_has_only, has_only, normal_upload, readiness};
 use crate::support::bucket::Bucket;
 use crate::support::child::{Child, Setup};
 use crate::support::client::{Form, get};
-use crate::support::fixture::Dir;
+use crate::support::fixture::{Dir, settle};
 use crate::support::proxy::Proxy;
 use crate::support::sample::{self, KIB};
-use crate::support::store::{ACCESS_KEY, SECRET_KEY, ScriptedStore};
+use crate::support::store::{ACCESS_KEY, Op, SECRET_KEY, ScriptedStore};
 
 /// It ends with a failure, soon, and its last words have one line with all of `words`.
 async fn refused(setup: Setup, words: &[&str]) {
@@ -100,31 +98,72 @@ async fn g13_a_bucket_that_comes_later() {
     bucket_has_only(&Bucket::at(store.plain), &[(&document.0, &document.1), (&image.0, &image.1)]).await;
 }
 
-/// A bucket that is not there, keys that are wrong, and no keys at all.
+/// A bucket that is not there, keys that are wrong, no keys, no region, another region: somebody has to set something.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn g13_a_bucket_that_refuses() {
     let stored = Dir::new();
     let store = ScriptedStore::start(&stored.path.join("store")).await;
     let endpoint = format!("http://{}", store.addr);
-    let absent = flags(&["--bucket", "absent"])
-        .env("AWS_ENDPOINT_URL", &endpoint)
-        .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-        .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY);
-    let no_keys = flags(&["--bucket", "uploads"])
-        .env("AWS_ENDPOINT_URL", &endpoint)
-        .env("AWS_EC2_METADATA_DISABLED", "true");
-    let wrong_keys = flags(&["--bucket", "uploads"])
-        .env("AWS_ENDPOINT_URL", &endpoint)
-        .env("AWS_ACCESS_KEY_ID", "somebody")
-        .env("AWS_SECRET_ACCESS_KEY", "else-altogether");
-    for setup in [absent, wrong_keys, no_keys] {
-        let server = setup.start().await;
-        not_ready(server.address, "storage_config").await;
-        let form = Form::document(&sample::pdf(100 * KIB));
-        form.post(server.address).await.problem(503, "storage_config");
-        server.signal(Signal::TERM);
-        assert!(server.ended().await.status.success());
+    // Some machines have keys to give.
+    let with_bucket = |bucket: &str| flags(&["--bucket", bucket]).env("AWS_EC2_METADATA_DISABLED", "true");
+    let at_store = |bucket: &str| with_bucket(bucket).env("AWS_ENDPOINT_URL", &endpoint);
+    let with_keys = |setup: Setup, access: &str, secret: &str| {
+        setup.env("AWS_ACCESS_KEY_ID", access).env("AWS_SECRET_ACCESS_KEY", secret)
+    };
+    let place = |bucket: &str| format!("s3://{bucket} at {endpoint} (us-east-1)");
+    let absent = with_keys(at_store("absent"), ACCESS_KEY, SECRET_KEY);
+    refused(absent, &[&place("absent"), "no such bucket", "--bucket"]).await;
+    let wrong_keys = with_keys(at_store("uploads"), "somebody", "else-altogether");
+    refused(wrong_keys, &[&place("uploads"), "refuses us", "AWS_SECRET_ACCESS_KEY"]).await;
+    refused(at_store("uploads"), &[&place("uploads"), "no AWS credentials", "AWS_ACCESS_KEY_ID"]).await;
+    let profiles = stored.path.join("profiles");
+    fs::write(&profiles, "[profile broken]\nrole_arn = arn:aws:iam::1:role/a\ncredential_source = Nowhere\n")
+        .unwrap();
+    let profiles = profiles.display().to_string();
+    let bad_profile = at_store("uploads").env("AWS_PROFILE", "broken").env("AWS_CONFIG_FILE", &profiles);
+    refused(bad_profile, &[&place("uploads"), "Nowhere", "AWS_PROFILE"]).await;
+    let no_region = with_keys(with_bucket("uploads"), ACCESS_KEY, SECRET_KEY);
+    refused(no_region, &["s3://uploads", "no AWS region", "AWS_REGION"]).await;
+    store.on(Op::HeadBucket).edits(|mut answer| {
+        *answer.status_mut() = http::StatusCode::MOVED_PERMANENTLY;
+        answer.headers_mut().insert("x-amz-bucket-region", http::HeaderValue::from_static("eu-north-1"));
+        answer
+    });
+    let elsewhere = with_keys(at_store("uploads"), ACCESS_KEY, SECRET_KEY);
+    refused(elsewhere, &[&place("uploads"), "set AWS_REGION=eu-north-1"]).await;
+}
+
+/// A store that is down is told of once in a minute, however often somebody asks, and once when it is back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_store_that_is_down_does_not_fill_the_log() {
+    let stored = Dir::new();
+    let store = ScriptedStore::start(&stored.path.join("store")).await;
+    store.on(Op::HeadBucket).fails(503, "SlowDown");
+    let server = Child::setup().storing_at(store.addr).start().await;
+    let asked = || store.calls().iter().filter(|call| call.op == Op::HeadBucket).count();
+    for _ in 0..3 {
+        let before = asked();
+        let again = settle(
+            |asked| *asked > before,
+            || async {
+                not_ready(server.address, "storage_busy").await;
+                asked()
+            },
+        );
+        assert!(again.await > before, "it asks the store again");
     }
+    assert_eq!(server.log().matches("not ready: ").count(), 1, "{}", server.log());
+    assert!(!server.log().contains("the store failed a call"), "{}", server.log());
+    store.forget_rules();
+    readiness(server.address, 200).await;
+    // Believed for a while.
+    let before = asked();
+    for _ in 0..20 {
+        readiness(server.address, 200).await;
+    }
+    assert_eq!(asked(), before, "the store is not asked for each who asks us");
+    assert_eq!(server.log().matches("ready: the store answers").count(), 1, "{}", server.log());
+    server.stop().await;
 }
 
 async fn not_ready(server: SocketAddr, reason: &str) {

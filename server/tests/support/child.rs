@@ -268,7 +268,7 @@ fn owned(words: &[&str]) -> Vec<String> {
 /// The address that the log tells in this field, in either format.
 fn address_in(log: &str, field: &str) -> Option<SocketAddr> {
     log.lines().find_map(|line| match serde_json::from_str::<serde_json::Value>(line) {
-        Ok(line) => line["fields"][field].as_str()?.parse().ok(),
+        Ok(line) => line[field].as_str()?.parse().ok(),
         Err(_) => line.split(' ').find_map(|word| word.strip_prefix(field)?.strip_prefix('=')?.parse().ok()),
     })
 }

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use app::wire::{DOCUMENT_FIELD, FileOutcome, FileType, IMAGE_FIELD, Outcome};
 use server::config::{Config, Endpoint};
+use server::start::StartError;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -46,7 +47,7 @@ pub struct Fixture {
     fresh: BTreeSet<PathBuf>,
     /// What the server may hold of files, in bytes.
     buffer_memory: u64,
-    serving: JoinHandle<std::io::Result<()>>,
+    serving: JoinHandle<Result<(), StartError>>,
     shutdown: CancellationToken,
     is_finished: bool,
 }
@@ -92,6 +93,7 @@ impl Setup {
         config.storage.data_dir = dir.path.join("server");
         config.storage.bucket = Some(BUCKET.to_owned());
         config.clocks.store_backoff = Duration::from_millis(10);
+        config.clocks.ready = Duration::ZERO;
         (self.configure)(&mut config);
         let buffer_memory = config.limits.buffer_memory.as_u64();
         let proxy = if self.has_proxy { Some(Proxy::start(store.addr).await) } else { None };
