@@ -14,6 +14,7 @@ use crate::kind::{MediaType, ObjectKey, content_disposition};
 use crate::parts::{Part, Run};
 use crate::s3::{Bucket, Content, NotStored, Object, PartWatch};
 use crate::start::{self, StartError};
+use crate::tally::Tally;
 
 /// A whole, empty document, for whoever finds one that could not be deleted.
 const PDF: &[u8] = b"%PDF-1.4\n1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj\n\
@@ -58,7 +59,8 @@ impl Check {
         let config = Config { storage: self.storage, ..Config::defaults() };
         config.check()?;
         let (tasks, shutdown) = (TaskTracker::new(), CancellationToken::new());
-        let bucket = start::open_bucket(&config, Connector::new(), &tasks, &shutdown).await?;
+        let bucket =
+            start::open_bucket(&config, Connector::new(), Tally::default(), &tasks, &shutdown).await?;
         println!("{}", bucket.place());
         let is_well = Trial::new(bucket).await.run().await;
         shutdown.cancel();

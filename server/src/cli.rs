@@ -62,7 +62,7 @@ pub struct Cli {
 /// What the program does instead of serving.
 #[derive(Debug, Subcommand)]
 pub enum Beside {
-    Check(Check),
+    Check(Box<Check>),
     Health(Health),
     /// Print the completions for a shell
     Completions {

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use app::wire::FileType;
 use bytesize::ByteSize;
+use clap::builder::BoolishValueParser;
 use clap::{Args, Parser, ValueEnum};
 use ipnet::IpNet;
 
@@ -88,7 +89,7 @@ pub struct StorageConfig {
     #[arg(long, env = "BRIGADE_BUCKET", value_name = "NAME")]
     pub bucket: Option<String>,
     /// Address buckets by path instead of host name [default: on for custom endpoints]
-    #[arg(long, env = "BRIGADE_S3_PATH_STYLE", num_args = 0..=1, default_missing_value = "true", hide_possible_values = true, value_name = "BOOL")]
+    #[arg(long, env = "BRIGADE_S3_PATH_STYLE", num_args = 0..=1, default_missing_value = "true", value_parser = BoolishValueParser::new(), hide_possible_values = true, value_name = "BOOL")]
     pub s3_path_style: Option<bool>,
     /// Checksums on the wire; auto: on over https, off over http
     #[arg(long, env = "BRIGADE_S3_CHECKSUMS", default_value = "auto", value_name = "WHEN")]
@@ -193,7 +194,7 @@ pub struct Limits {
     #[arg(long, env = "BRIGADE_MAX_UPLOADS", default_value_t = 1024, value_name = "N")]
     pub max_uploads: usize,
     /// Store SVG images, as attachments
-    #[arg(long, env = "BRIGADE_ALLOW_SVG")]
+    #[arg(long, env = "BRIGADE_ALLOW_SVG", value_parser = BoolishValueParser::new())]
     pub allow_svg: bool,
 }
 

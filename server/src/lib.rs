@@ -47,6 +47,7 @@ pub mod sweeper;
 pub mod keys;
 pub mod live;
 pub mod readiness;
+pub mod tally;
 pub mod metrics;
 
 pub mod log;
@@ -70,6 +71,7 @@ use quota::Quotas;
 use readiness::Readiness;
 use session::Sessions;
 use start::StartError;
+use tally::Tally;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -93,19 +95,20 @@ pub async fn serve(
     let (store_shutdown, closing) = (CancellationToken::new(), CancellationToken::new());
     let tasks = TaskTracker::new();
     let secret = start::secret(&config)?;
-    let connector = Connector::new();
-    let bucket = start::open_bucket(&config, connector.clone(), &tasks, &store_shutdown).await?;
+    let (connector, tally) = (Connector::new(), Tally::default());
+    let bucket =
+        start::open_bucket(&config, connector.clone(), tally.clone(), &tasks, &store_shutdown).await?;
     let readiness = Readiness::new(bucket.clone(), config.clocks.ready);
     if config.storage.endpoint.is_none() && config.storage.bucket.is_some() {
         start::look(&readiness, &bucket, &tasks, &closing).await?;
     }
     banner::show(&config, &listener, &bucket)?;
     let uploads_done = TaskTracker::new();
-    let hub = Hub::new(&config.clocks);
+    let hub = Hub::new(&config.clocks, tally.clone());
     let uploads =
         Uploads::new(bucket.clone(), hub.clone(), &config.limits, &config.clocks, uploads_done.clone());
     let connections = TaskTracker::new();
-    let metrics = Metrics::new(uploads.clone(), connector, bucket.clone(), connections.clone());
+    let metrics = Metrics::new(uploads.clone(), connector, bucket.clone(), connections.clone(), tally);
     let sockets = metrics.sockets.clone();
     let sessions = Sessions::new(&secret, config.clocks.session);
     let sweeper = start::sweeper(&bucket, &config);

@@ -21,6 +21,6 @@ pub fn start(format: Option<LogFormat>, level: &str) {
     let log = log.with_ansi(is_terminal && std::env::var_os("NO_COLOR").is_none_or(|no| no.is_empty()));
     match format.unwrap_or(if is_terminal { LogFormat::Text } else { LogFormat::Json }) {
         LogFormat::Text => log.init(),
-        LogFormat::Json => log.json().flatten_event(true).init(),
+        LogFormat::Json => log.json().flatten_event(true).with_span_list(false).init(),
     }
 }

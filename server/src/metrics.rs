@@ -7,12 +7,14 @@ use axum::response::{IntoResponse, Response};
 use prometheus_client::encoding::text::encode;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tokio_util::task::TaskTracker;
 
 use crate::connector::Connector;
 use crate::listener;
 use crate::s3::Bucket;
+use crate::tally::Tally;
 use crate::upload::Uploads;
 
 /// The server's gauges and counters. Cheap to clone.
@@ -23,18 +25,27 @@ pub struct Metrics {
     connector: Connector,
     bucket: Bucket,
     connections: TaskTracker,
+    tally: Tally,
 }
 
 impl Metrics {
     #[must_use]
-    pub fn new(uploads: Uploads, connector: Connector, bucket: Bucket, connections: TaskTracker) -> Self {
-        Self { sockets: TaskTracker::new(), uploads, connector, bucket, connections }
+    pub fn new(
+        uploads: Uploads,
+        connector: Connector,
+        bucket: Bucket,
+        connections: TaskTracker,
+        tally: Tally,
+    ) -> Self {
+        Self { sockets: TaskTracker::new(), uploads, connector, bucket, connections, tally }
     }
 
     /// Everything as Prometheus text.
     #[must_use]
     pub fn render(&self) -> Response {
         let mut registry = Registry::with_prefix("brigade");
+        registry.register("build", "What is running", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        self.tally.register(&mut registry);
         let mut gauge = |name: &str, help: &str, value: i64| {
             let gauge: Gauge = Gauge::default();
             gauge.set(value);
@@ -56,7 +67,7 @@ impl Metrics {
         gauge("connections", "Clients connected now", count(connections));
         let read_buffer = listener::read_buffer(connections + 1);
         gauge("read_buffer_bytes", "Read buffer of the next connection", count(read_buffer));
-        gauge("sockets", "Watchers connected now", count(self.sockets.len()));
+        gauge("progress_clients", "Watchers connected now", count(self.sockets.len()));
         gauge("store_connections", "Connections to the store", count(self.connector.open_connections()));
         gauge(
             "uploads_left_open",
@@ -68,8 +79,6 @@ impl Metrics {
             counter.inc_by(value);
             registry.register(name, help, counter);
         };
-        let aborts_failed = self.bucket.aborts_failed();
-        counter("aborts_failed", "Multipart uploads that could not be aborted", aborts_failed);
         counter("uploads_swept", "Multipart uploads that the sweeper aborted", self.bucket.swept());
         counter(
             "replay_copies_given_up",

@@ -13,7 +13,8 @@ use crate::config::Clocks;
 use crate::error::Failure;
 use crate::ids::{ClientId, UploadId};
 use crate::parts::PartPlan;
-use crate::snapshot::FileState;
+use crate::snapshot::{Figures, FileState};
+use crate::tally::Tally;
 
 /// Between two messages of one file: 30 a second.
 const INTERVAL: Duration = Duration::from_micros(33_400);
@@ -26,6 +27,7 @@ pub struct Hub {
     state: Arc<Mutex<HubState>>,
     waiting_after: Duration,
     remember: Duration,
+    tally: Tally,
 }
 
 #[derive(Default)]
@@ -56,9 +58,17 @@ struct Upload {
     waits_for_client: Arc<AtomicBool>,
     client: Option<ClientId>,
     channel: Arc<Channel>,
+    tally: Tally,
 }
 
 impl Upload {
+    /// Changes a file's state, and counts what has changed.
+    fn change(&self, file_type: FileType, file: &mut FileState, change: impl FnOnce(&mut FileState)) {
+        let before = file.figures();
+        change(file);
+        self.tally.count(file_type.field(), &before, &file.figures());
+    }
+
     /// Says why the upload is to end; false when it has ended already.
     fn end(&self, failure: Failure) -> bool {
         let mut files = lock(&self.files);
@@ -97,8 +107,8 @@ pub enum Greeting {
 
 impl Hub {
     #[must_use]
-    pub fn new(clocks: &Clocks) -> Self {
-        Self { state: Arc::default(), waiting_after: clocks.waiting_after, remember: clocks.remember }
+    pub fn new(clocks: &Clocks, tally: Tally) -> Self {
+        Self { state: Arc::default(), waiting_after: clocks.waiting_after, remember: clocks.remember, tally }
     }
 
     /// Registers an upload. `waits_for_client` is true while its form waits for the client.
@@ -117,6 +127,7 @@ impl Hub {
             waits_for_client,
             client: client.cloned(),
             channel,
+            tally: self.tally.clone(),
         });
         lock(&upload.channel.uploads).push(Arc::clone(&upload));
         state.uploads.insert(upload.id.as_str().to_owned(), Arc::clone(&upload));
@@ -171,7 +182,14 @@ impl Hub {
         let changed = channel.changed.subscribe();
         drop(state);
         let told = greet(&lock(&channel.uploads), greeting);
-        Watcher { channel, changed, told, waiting_after: self.waiting_after, interval_from: HashMap::new() }
+        Watcher {
+            channel,
+            changed,
+            told,
+            interval_from: HashMap::new(),
+            waiting_after: self.waiting_after,
+            tally: self.tally.clone(),
+        }
     }
 
     fn find(&self, id: &str) -> Option<Arc<Upload>> {
@@ -236,6 +254,12 @@ impl UploadProgress {
         &self.upload.id
     }
 
+    /// How far a file of it has come.
+    #[must_use]
+    pub fn figures(&self, file_type: FileType) -> Option<Figures> {
+        lock(&self.upload.files).states.get(&file_type).map(FileState::figures)
+    }
+
     /// Waits until somebody ends the upload: a person, or the server's stop.
     ///
     /// # Cancellation
@@ -261,8 +285,8 @@ impl UploadProgress {
 impl Drop for UploadProgress {
     fn drop(&mut self) {
         let mut files = lock(&self.upload.files);
-        for file in files.states.values_mut() {
-            file.fail(Failure::Internal);
+        for (file_type, file) in &mut files.states {
+            self.upload.change(*file_type, file, |file| file.fail(Failure::Internal));
         }
         files.ended = Some(Instant::now());
         drop(files);
@@ -282,7 +306,7 @@ impl FileProgress {
     pub fn publish(&self, change: impl FnOnce(&mut FileState)) {
         let mut files = lock(&self.upload.files);
         if let Some(file) = files.states.get_mut(&self.file_type) {
-            change(file);
+            self.upload.change(self.file_type, file, change);
         }
         drop(files);
         self.upload.channel.changed.send_replace(());
@@ -328,6 +352,7 @@ pub struct Watcher {
     told: HashMap<Watched, Told>,
     interval_from: HashMap<Watched, Instant>,
     waiting_after: Duration,
+    tally: Tally,
 }
 
 impl Watcher {
@@ -396,6 +421,9 @@ impl Watcher {
                 if let Some(at) = earliest.filter(|at| *at > now && !end) {
                     held = Some(held.map_or(at, |held| held.min(at)));
                     continue;
+                }
+                if let Some(Told::State { version, .. }) = told {
+                    self.tally.dropped(file.version().saturating_sub(version + 1));
                 }
                 let message = file.message(upload.id.as_str(), now, self.waiting_after);
                 self.told.insert(watched.clone(), if end { Told::End } else { state });

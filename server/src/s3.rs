@@ -10,7 +10,7 @@ mod reach;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use aws_config::environment::region::EnvironmentVariableRegionProvider;
 use aws_config::meta::region::RegionProviderChain;
@@ -47,6 +47,7 @@ use crate::connector::{Connector, WireCounter};
 use crate::error::Failure;
 use crate::kind::ObjectKey;
 use crate::parts::{Part, PartBody};
+use crate::tally::Tally;
 
 /// Attempts of the SDK's own retries, which serve every call but Put and UploadPart.
 const CALL_ATTEMPTS: u32 = 4;
@@ -76,7 +77,7 @@ pub struct Bucket {
     encryption: Option<ServerSideEncryption>,
     kms_key: Option<String>,
     open: OpenUploads,
-    aborts_failed: Arc<AtomicU64>,
+    tally: Tally,
     swept: Arc<AtomicU64>,
 }
 
@@ -153,6 +154,7 @@ impl Bucket {
         name: &str,
         clocks: &Clocks,
         connector: Connector,
+        tally: Tally,
     ) -> Result<Self, Barrier> {
         let identities = Identities::default();
         let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(connector);
@@ -217,7 +219,7 @@ impl Bucket {
             }),
             kms_key: storage.s3_kms_key.clone(),
             open: OpenUploads::default(),
-            aborts_failed: Arc::default(),
+            tally,
             swept: Arc::default(),
         })
     }
@@ -238,12 +240,6 @@ impl Bucket {
     #[must_use]
     pub fn swept(&self) -> u64 {
         self.swept.load(Ordering::Relaxed)
-    }
-
-    /// Multipart uploads that could not be aborted since the start.
-    #[must_use]
-    pub fn aborts_failed(&self) -> u64 {
-        self.aborts_failed.load(Ordering::Relaxed)
     }
 
     /// Whether only this machine's own clients can reach it.
@@ -286,7 +282,22 @@ impl Bucket {
             let put = put.send().await.map_err(|error| Fault::read("PutObject", &error))?;
             intact(put.checksum_crc64_nvme.as_deref(), part.checksum())
         };
+        self.send(part, watch, call).await
+    }
+
+    /// Sends a part by `call`, and counts it.
+    async fn send<T, F>(
+        &self,
+        part: &Part,
+        watch: &PartWatch,
+        call: impl Fn(PartBody, WireCounter) -> F,
+    ) -> Result<T, Failure>
+    where
+        F: Future<Output = Result<T, Fault>>,
+    {
+        let begun = Instant::now();
         let sent = send_part(part, watch, &self.clocks, self.slack(), call).await;
+        self.tally.part(begun.elapsed(), &sent);
         sent.map_err(|fault| fault.failure)
     }
 

@@ -23,6 +23,8 @@ const MISSED: &str = "Another file failed before this one came. Nothing of it wa
 pub struct FileState {
     file_type: FileType,
     started: Instant,
+    /// The whole file was received.
+    arrived: Option<Instant>,
     ended: Option<Instant>,
     status: Status,
     failure: Option<Failure>,
@@ -48,6 +50,27 @@ pub struct FileState {
     begun: bool,
 }
 
+/// What the metrics and the log say of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Figures {
+    pub received: u64,
+    pub stored: u64,
+    pub parts_stored: u32,
+    pub retries: u32,
+    /// Once it has ended.
+    pub outcome: Option<Ending>,
+    /// Since the request's head: until the whole file was received, and until it was stored.
+    pub received_in: Option<Duration>,
+    pub stored_in: Option<Duration>,
+}
+
+/// How a file has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    pub word: &'static str,
+    pub failure: Option<Failure>,
+}
+
 /// A part on its way.
 struct Running {
     len: u64,
@@ -69,6 +92,7 @@ impl FileState {
         Self {
             file_type,
             started,
+            arrived: None,
             ended: None,
             status: Status::Buffering,
             failure: None,
@@ -124,6 +148,7 @@ impl FileState {
         self.states.resize(self.states.len().max(plan.parts() as usize), PartState::Empty);
         self.status = Status::Processing;
         self.touch();
+        self.arrived = Some(self.moved);
     }
 
     /// A new attempt at part `number` begins.
@@ -251,6 +276,26 @@ impl FileState {
             code: self.failure.map(|failure| failure.code().to_owned()),
             key: None,
             link: None,
+        }
+    }
+
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        let since_start = |at: Instant| at.saturating_duration_since(self.started);
+        let word = match self.failure {
+            None => "stored",
+            Some(_) if self.missed => "not_received",
+            Some(Failure::Cancelled) => "cancelled",
+            Some(_) => "failed",
+        };
+        Figures {
+            received: self.received,
+            stored: self.stored,
+            parts_stored: self.parts_stored,
+            retries: self.retries,
+            outcome: self.ended.map(|_| Ending { word, failure: self.failure }),
+            received_in: self.arrived.map(since_start),
+            stored_in: self.ended.filter(|_| self.failure.is_none()).map(since_start),
         }
     }
 

@@ -15,6 +15,7 @@ use crate::listener;
 use crate::readiness::Readiness;
 use crate::s3::{Barrier, Bucket};
 use crate::sweeper::Sweeper;
+use crate::tally::Tally;
 
 /// The embedded store's bucket.
 const EMBEDDED_BUCKET: &str = "uploads";
@@ -39,6 +40,7 @@ pub enum StartError {
 pub async fn open_bucket(
     config: &Config,
     connector: Connector,
+    tally: Tally,
     tasks: &TaskTracker,
     shutdown: &CancellationToken,
 ) -> Result<Bucket, StartError> {
@@ -50,7 +52,7 @@ pub async fn open_bucket(
             (EMBEDDED_BUCKET.to_owned(), true)
         }
     };
-    let bucket = Bucket::connect(&storage, &name, &config.clocks, connector).await;
+    let bucket = Bucket::connect(&storage, &name, &config.clocks, connector, tally).await;
     let bucket = bucket.map_err(|barrier| StartError::Store { place: format!("s3://{name}"), barrier })?;
     if is_embedded {
         // Nobody else has uploads of ours in there: what is open now is what a kill left.

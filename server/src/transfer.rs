@@ -13,6 +13,7 @@ use futures_util::FutureExt;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::Instrument;
 
 use crate::budget::{Allowance, Reserve, Slab};
 use crate::config::{MAX_PARTS, MIN_PART_SIZE};
@@ -344,7 +345,7 @@ impl Intake {
         };
         let is_put = plan.is_some_and(|plan| plan.is_put());
         let (first, file_type) = (self.route.first.clone(), self.head.file_type);
-        let delivery = self.route.tracker.spawn(async move {
+        let delivering = async move {
             let delivering = match is_put {
                 true => carrier.put(incoming, arrival).boxed(),
                 false => carrier.multipart(incoming, arrival).boxed(),
@@ -356,7 +357,8 @@ impl Intake {
                 first.set(file_type, not_stored.failure());
             }
             delivered
-        });
+        };
+        let delivery = self.route.tracker.spawn(delivering.in_current_span());
         self.road = Some(Road {
             plan,
             parts,

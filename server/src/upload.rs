@@ -15,6 +15,7 @@ use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument, Span};
 
 use crate::budget::{Allowance, Budget};
 use crate::config::{Clocks, Limits};
@@ -27,6 +28,7 @@ use crate::peer::Patience;
 use crate::progress::{FileProgress, Hub, UploadProgress};
 use crate::quota::Place;
 use crate::s3::{Bucket, NotStored};
+use crate::snapshot::Figures;
 use crate::transfer::{FirstFailure, Intake, Route};
 use adopted::Adopted;
 pub use ingress::announced::Announced;
@@ -127,7 +129,8 @@ impl Uploads {
             // Nobody may be there to read it.
             let _ = answer.send(settled);
         };
-        (Adopted::new(upload, &self.tracker), answered)
+        let span = tracing::info_span!("upload", upload.id = tracing::field::Empty);
+        (Adopted::new(upload.instrument(span), &self.tracker), answered)
     }
 
     async fn admit(&self) -> Result<Admission, Failure> {
@@ -159,6 +162,7 @@ impl Uploads {
             Err(failure) => (None, Some((None, *failure))),
         };
         let progress = self.hub.begin(client, waits);
+        Span::current().record("upload.id", progress.id().short());
         let mut upload = Upload { files: Vec::new(), progress };
         for (file_type, size) in FileType::ALL.into_iter().zip(announced.sizes) {
             if let Ok(Some(size)) = size {
@@ -178,14 +182,8 @@ impl Uploads {
             }
             Err(refusal) => Err(refusal),
         };
-        let files = upload.files.len();
         let settled = upload.settle(ended).await;
-        tracing::info!(
-            upload.id = upload.progress.id().short(),
-            upload.code = settled.as_ref().map_or_else(|problem| problem.code.as_str(), |_| "stored"),
-            upload.files = files,
-            "upload ended"
-        );
+        upload.tell(settled.as_ref().map_or_else(|problem| problem.code.as_str(), |_| "stored"));
         settled
     }
 
@@ -256,6 +254,30 @@ impl Upload {
             place: None,
             fate: Fate::Missing,
         });
+    }
+
+    /// The one line of the log for an upload.
+    fn tell(&self, code: &str) {
+        let [document, image] = FileType::ALL.map(|file_type| self.progress.figures(file_type));
+        let outcome = |file: Option<Figures>| file.and_then(|file| file.outcome).map(|outcome| outcome.word);
+        let ms = |time: Option<Duration>| time.map(|time| time.as_millis() as u64);
+        tracing::info!(
+            upload.id = self.progress.id().short(),
+            upload.code = code,
+            document.outcome = outcome(document),
+            document.received.bytes = document.map(|file| file.received),
+            document.stored.parts = document.map(|file| file.parts_stored),
+            document.retries = document.map(|file| file.retries),
+            document.received.ms = ms(document.and_then(|file| file.received_in)),
+            document.stored.ms = ms(document.and_then(|file| file.stored_in)),
+            image.outcome = outcome(image),
+            image.received.bytes = image.map(|file| file.received),
+            image.stored.parts = image.map(|file| file.parts_stored),
+            image.retries = image.map(|file| file.retries),
+            image.received.ms = ms(image.and_then(|file| file.received_in)),
+            image.stored.ms = ms(image.and_then(|file| file.stored_in)),
+            "upload ended"
+        );
     }
 
     /// Reads the form file by file, until its end or the first failure.

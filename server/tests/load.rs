@@ -165,7 +165,7 @@ async fn left(server: &Child) -> Left {
     let text = asking.answer().await.text();
     let files = server.open_files() as f64;
     Left {
-        sockets: metric(&text, "brigade_sockets"),
+        sockets: metric(&text, "brigade_progress_clients"),
         connections: metric(&text, "brigade_connections") - 1.0,
         uploads: metric(&text, "brigade_uploads_in_flight"),
         buffer: metric(&text, "brigade_buffer_bytes"),

@@ -1,13 +1,11 @@
 //! One open multipart upload: its parts, and its one end.
 
-use std::sync::atomic::Ordering;
-
 use aws_sdk_s3::config;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{ChecksumType, CompletedMultipartUpload, CompletedPart};
 
-use super::attempts::{PartWatch, send_part};
+use super::attempts::PartWatch;
 use super::doubt::Doubt;
 use super::fault::Fault;
 use super::open::Carried;
@@ -61,8 +59,7 @@ impl Multipart {
             let uploaded = upload.send().await.map_err(|error| Fault::read("UploadPart", &error))?;
             intact(uploaded.checksum_crc64_nvme.as_deref(), part.checksum()).map(|()| uploaded)
         };
-        let sent = send_part(part, watch, &self.bucket.clocks, self.bucket.slack(), call).await;
-        let done = sent.map_err(|fault| fault.failure)?;
+        let done = self.bucket.send(part, watch, call).await?;
         Ok(AcknowledgedPart {
             number: part.number(),
             etag: done.e_tag,
@@ -151,9 +148,9 @@ impl Multipart {
     /// The store's refusal: the sweeper has to come back for it.
     pub async fn abort(self) -> Result<(), Failure> {
         let aborted = self.try_abort().await;
-        match aborted {
-            Ok(()) => self.upload.end(),
-            Err(_) => _ = self.bucket.aborts_failed.fetch_add(1, Ordering::Relaxed),
+        self.bucket.tally.abort(&aborted);
+        if aborted.is_ok() {
+            self.upload.end();
         }
         aborted
     }

@@ -17,7 +17,7 @@ use crate::support::socket::{Heard, Watcher, frame, upgrade, upgrade_head};
 /// Waits until so many watchers are connected.
 async fn until_watched_by(fixture: &Fixture, n: f64) {
     let reached = async {
-        while fixture.metric("brigade_sockets").await != n {
+        while fixture.metric("brigade_progress_clients").await != n {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     };
@@ -125,7 +125,7 @@ async fn f08_who_never_reads_is_cut() {
     }
     let mut sent = 0;
     let cut = async {
-        while fixture.metric("brigade_sockets").await > 1.0 {
+        while fixture.metric("brigade_progress_clients").await > 1.0 {
             sent += 8 * KIB;
             assert!(sent < 4 * MIB, "nobody is cut");
             for upload in &mut uploads {
@@ -271,7 +271,7 @@ async fn f13_a_peer_vanishes() {
     proxy.down.stall();
     // Who answers is kept for longer than who does not.
     tokio::join!(until_watched_by(&fixture, 1.0), stays.answer_pings(10));
-    assert_eq!(fixture.metric("brigade_sockets").await, 1.0);
+    assert_eq!(fixture.metric("brigade_progress_clients").await, 1.0);
     drop((gone, stays, proxy));
     fixture.finish().await;
 }

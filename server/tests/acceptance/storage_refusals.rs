@@ -192,14 +192,17 @@ async fn d17_create_fails_and_no_part_is_sent() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn d18_abort_fails_too() {
     let fixture = Fixture::start().await;
-    let before = fixture.metric("brigade_aborts_failed_total").await;
+    let before = fixture.metric("brigade_s3_aborts_total{outcome=\"failed\"}").await;
     fixture.store.on(Op::Abort).fails(500, "InternalError");
     let form = Form::document(&sample::exe(12 * MIB));
     let later = Form::document(&sample::pdf(12 * MIB));
     Refusal::of(&fixture, "a program", 415, "type_mismatch").ends(DocsFile).post(form).await;
     let refusal = Refusal::of(&fixture, "shorter than declared", 400, "size_mismatch").ends(DocsFile);
     refusal.post(later.without_sizes().size(DocsFile, 13 * MIB)).await;
-    assert!(fixture.metric("brigade_aborts_failed_total").await > before, "the failure is counted");
+    assert!(
+        fixture.metric("brigade_s3_aborts_total{outcome=\"failed\"}").await > before,
+        "the failure is counted"
+    );
     let open = fixture.bucket.open_uploads().await;
     assert!(!open.is_empty(), "state J: an invisible upload is left for the sweeper");
     for (key, id) in open {

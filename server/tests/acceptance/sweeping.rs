@@ -42,7 +42,7 @@ async fn d18_an_abort_that_failed_is_tried_again() {
     let form = Form::document(&sample::pdf(12 * MIB)).without_sizes().size(DocsFile, 13 * MIB);
     Refusal::of(&fixture, "shorter than declared", 400, "size_mismatch").ends(DocsFile).post(form).await;
     fixture.nothing_stored().await;
-    assert_eq!(fixture.metric("brigade_aborts_failed_total").await, 2.0);
+    assert_eq!(fixture.metric("brigade_s3_aborts_total{outcome=\"failed\"}").await, 2.0);
     assert_eq!(settle(|n| *n == 1.0, || fixture.metric("brigade_uploads_swept_total")).await, 1.0);
     assert_eq!(fixture.metric("brigade_uploads_left_open").await, 0.0);
     fixture.finish().await;

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use clap::ArgAction;
 use server::cli;
 
-use crate::after::{has_only, normal_upload};
+use crate::after::has_only;
 use crate::support::bucket::Bucket;
 use crate::support::child::Child;
 use crate::support::fixture::Dir;
@@ -153,6 +153,19 @@ async fn the_configuration_is_printed_without_secrets() {
         assert!(told.lines().any(|other| other == line), "{line} in {told}");
     }
     assert!(!told.contains("open-"), "{told}");
+}
+
+/// As people write them into variables.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn switches_are_read_in_words() {
+    for word in ["on", "off", "yes", "no", "true", "false", "1", "0"] {
+        for variable in ["BRIGADE_ALLOW_SVG", "BRIGADE_S3_PATH_STYLE"] {
+            let output = run(&["--print-config"], &[(variable, word)]).await;
+            assert!(printed(&output).contains(&format!("\n{variable}={word}\n")), "{word}");
+        }
+    }
+    let output = run(&["--print-config"], &[("BRIGADE_ALLOW_SVG", "perhaps")]).await;
+    assert!(!output.status.success() && text(&output.stderr).contains("--allow-svg"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -126,3 +126,33 @@ fn assert_is_plain(log: &str, format: &str) {
         assert!(!line.contains(is_raw), "{line:?}");
     }
 }
+
+/// One line says all of an upload, and what else is told of it has its id.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_is_one_line_with_all_figures() {
+    let stored = Dir::new();
+    let store = ScriptedStore::start(&stored.path.join("store")).await;
+    store.on(Op::UploadPart).part(2).first(1).fails(503, "SlowDown");
+    let server = Child::setup().flags(&["--log-format", "json"]).storing_at(store.addr).start().await;
+    let (document, image) = (sample::pdf(12 * MIB), sample::jpeg(20 * KIB));
+    let answer = Form::both(&document, &image).post(server.address).await.stored();
+    server.signal(rustix::process::Signal::TERM);
+    let log = server.ended().await.log;
+    let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let of_upload: Vec<_> = lines.filter(|line| !line["span"]["upload.id"].is_null()).collect();
+    let id = &answer.upload_id[..8];
+    assert!(of_upload.iter().all(|line| line["span"]["upload.id"] == id), "{log}");
+    let retried: Vec<_> = of_upload.iter().filter(|line| line["s3.operation"] == "UploadPart").collect();
+    assert_eq!(retried.len(), 1, "the failed part is told with the upload's id:\n{log}");
+    let ended: Vec<_> = of_upload.iter().filter(|line| line["message"] == "upload ended").collect();
+    let [line] = ended.as_slice() else { panic!("one line:\n{log}") };
+    assert_eq!((&line["upload.id"], &line["upload.code"]), (&id.into(), &"stored".into()));
+    for (file, size, parts, retries) in [("document", document.len(), 3, 1), ("image", image.len(), 1, 0)] {
+        let field = |name: &str| &line[format!("{file}.{name}")];
+        assert_eq!(field("outcome"), "stored");
+        assert_eq!(field("received.bytes"), size);
+        assert_eq!((field("stored.parts"), field("retries")), (&parts.into(), &retries.into()));
+        let ms = |name| field(name).as_u64().unwrap_or_else(|| panic!("{name} in {line}"));
+        assert!(ms("received.ms") <= ms("stored.ms"), "{line}");
+    }
+}

@@ -28,7 +28,7 @@ const BASELINE: [(&str, f64); 6] = [
     ("brigade_buffer_bytes", 0.0),
     ("brigade_buffer_waiting", 0.0),
     ("brigade_parts_in_flight", 0.0),
-    ("brigade_sockets", 0.0),
+    ("brigade_progress_clients", 0.0),
     ("brigade_connections", 1.0),
 ];
 /// What the server may keep allocated for the next upload.

@@ -173,7 +173,7 @@ async fn until_idle(fixture: &Fixture) {
 /// What may be open is what the server cannot know of, or has counted as not to be aborted: the sweeper's.
 async fn settle_open_uploads(fixture: &Fixture, report: &mut Report) {
     let calls = fixture.store.calls();
-    let mut given_up = fixture.metric("brigade_aborts_failed_total").await as usize;
+    let mut given_up = fixture.metric("brigade_s3_aborts_total{outcome=\"failed\"}").await as usize;
     for (key, id) in fixture.bucket.open_uploads().await {
         let its = |op: Option<Op>| {
             calls.iter().any(|call| call.upload_id.as_ref() == Some(&id) && op.is_none_or(|op| call.op == op))
