@@ -16,7 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::budget::{Allowance, Reserve, Slab};
 use crate::config::{MAX_PARTS, MIN_PART_SIZE};
-use crate::delivery::{Carrier, Delivery, Departed, InFlight};
+use crate::delivery::{Carrier, Delivery, Departed, Unacknowledged};
 use crate::error::Failure;
 use crate::flight::Flight;
 use crate::form::FileHead;
@@ -89,7 +89,7 @@ pub struct Intake {
     reserve: Option<Reserve>,
     media: Option<MediaType>,
     road: Option<Road>,
-    parts: InFlight,
+    parts: Unacknowledged,
 }
 
 /// The way to the delivering task.
@@ -126,7 +126,7 @@ impl Intake {
         limit: u64,
     ) -> Self {
         let most = declared.map_or(MAX_PARTS * route.part_size, |_| u64::MAX);
-        let parts = InFlight::default();
+        let parts = Unacknowledged::default();
         parts.give_up_through(&route.allowance);
         Self {
             inspector: Inspector::new(
