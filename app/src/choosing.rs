@@ -79,7 +79,7 @@ pub fn hand_out(transfer: &DataTransfer, kinds: &[Kind; 2], here: FileType) -> [
     for file in each(transfer.files()) {
         let name = file.name();
         let kind = kinds.iter().find(|kind| kind.is_meant(&name, &file.type_()));
-        let place = &mut handed[kind.map_or(here, |kind| kind.file_type) as usize];
+        let place = &mut handed[kind.map_or(here, |kind| kind.file_type).index()];
         if folders.contains(&name) {
             place.has_folder = true;
         } else {

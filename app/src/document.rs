@@ -57,8 +57,7 @@ fn document_html<V: IntoView>(view: impl FnOnce() -> V) -> String {
     format!("<!DOCTYPE html>{html}")
 }
 
-/// The upload page, for whoever renders it in an owner of their own.
-pub fn shell(config: PageConfig) -> impl IntoView {
+fn shell(config: PageConfig) -> impl IntoView {
     let words = Words::of(config.language);
     let kinds = kinds(config.max_document, config.max_image, config.allow_svg);
     let script = format!(
@@ -94,7 +93,7 @@ pub fn shell(config: PageConfig) -> impl IntoView {
 }
 
 /// What was stored, file by file, or why not.
-pub fn result_page(config: PageConfig, answer: Result<UploadAnswer, Box<Problem>>) -> impl IntoView {
+fn result_page(config: PageConfig, answer: Result<UploadAnswer, Box<Problem>>) -> impl IntoView {
     let (problem, files) = match answer {
         Ok(answer) => (None, answer.files),
         Err(problem) => (Some(problem.clone()), problem.files),

@@ -10,6 +10,12 @@ pub fn by_id(id: &str) -> Option<HtmlElement> {
     document().get_element_by_id(id)?.dyn_into().ok()
 }
 
+/// The first in the whole page that fits.
+#[must_use]
+pub fn find_in_page(selector: &str) -> Option<Element> {
+    document().query_selector(selector).ok().flatten()
+}
+
 #[must_use]
 pub fn find(inside: &Element, selector: &str) -> Option<Element> {
     inside.query_selector(selector).ok().flatten()

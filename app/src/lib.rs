@@ -6,22 +6,22 @@
 
 pub use wire;
 
-pub mod pace;
-pub mod transfers;
+mod pace;
+mod transfers;
 
 pub mod words;
 
-pub mod captions;
-pub mod lanes;
+mod captions;
+mod lanes;
 pub mod sentences;
 
 mod json;
 
-pub mod feed;
-pub mod send;
+mod feed;
+mod send;
 
-pub mod session;
-pub mod state;
+mod session;
+mod state;
 
 mod awake;
 mod choosing;
@@ -30,9 +30,9 @@ mod live;
 mod memory;
 mod paint;
 
-pub mod document;
-pub mod page;
+mod document;
+mod page;
 
-pub use document::{PageConfig, page_html, result_html, result_page, shell};
+pub use document::{PageConfig, page_html, result_html};
 pub use live::start;
 pub use words::{Language, Words};

@@ -118,7 +118,7 @@ impl Live {
         self.recall();
         let client_id = move || self.client_id.borrow().clone();
         self.feed.watch(Box::new(client_id), Box::new(move |news| self.take_news(news)));
-        if let Some(main) = find("main") {
+        if let Some(main) = dom::find_in_page("main") {
             dom::mark(&main, "data-awake", true);
         }
     }
@@ -171,7 +171,7 @@ impl Live {
                 let key =
                     |state: &State| state.transfers.row(kind.file_type).and_then(Row::key).map(str::to_owned);
                 if copy(&self.state.with_untracked(key).unwrap_or_default()) {
-                    self.change(|state| state.places[kind.index()].copied = true);
+                    self.change(|state| state.places[kind.file_type.index()].copied = true);
                 }
             }
             _ => {}
@@ -235,7 +235,7 @@ impl Live {
         });
         awake::keep(is_running);
         // The question goes, by a press or because there is nothing to cancel any more, and its focus would be lost.
-        if is_answered && find(".confirm:focus-within").is_some() {
+        if is_answered && dom::find_in_page(".confirm:focus-within").is_some() {
             dom::focus(PRESS);
         }
         if let Some(kind) = lost {
@@ -268,10 +268,6 @@ impl Live {
         let card = closest(event, ".card")?.get_attribute("data-file-type")?;
         self.session.kinds.into_iter().find(|kind| kind.wire_name() == card)
     }
-}
-
-fn find(selector: &str) -> Option<Element> {
-    document().query_selector(selector).ok().flatten()
 }
 
 fn closest(event: &Event, selector: &str) -> Option<Element> {

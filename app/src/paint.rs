@@ -8,7 +8,7 @@ use web_sys::Element;
 use crate::captions::{
     button, cancel_question, caption, look, note, report, summary, title, title_icon, value_text,
 };
-use crate::dom::{find, mark, say, style, write};
+use crate::dom::{find, find_in_page, mark, say, style, write};
 use crate::lanes::{Segment, percent, status_word, storage_lane, thin_lane, word};
 use crate::sentences::Kind;
 use crate::session::Session;
@@ -20,7 +20,7 @@ use crate::words::{Word, Words, decimal};
 /// Shows what has changed since the state that was painted last. Lanes move with each message; words are written when
 /// there is something new to read, since each text has the browser lay out the page anew.
 pub fn paint(state: &State, last: Option<&State>, session: &Session) {
-    let Some(main) = document().query_selector("main").ok().flatten() else { return };
+    let Some(main) = find_in_page("main") else { return };
     let words = session.words;
     let has_words = last.is_none_or(|last| last.reading != state.reading);
     for kind in session.kinds {
@@ -60,7 +60,7 @@ pub fn paint(state: &State, last: Option<&State>, session: &Session) {
         document().set_title(&title);
     }
     let icon = title_icon(all);
-    if let Some(link) = document().query_selector("link[rel=icon]").ok().flatten()
+    if let Some(link) = find_in_page("link[rel=icon]")
         && link.get_attribute("href").as_deref() != Some(icon)
     {
         write(&link, "href", Some(icon));
@@ -76,7 +76,7 @@ fn say_if_any(main: &Element, piece: &str, line: &str, text: &str) {
 }
 
 fn paint_card(card: &Element, state: &State, kind: Kind, words: Words) {
-    let place = &state.places[kind.index()];
+    let place = &state.places[kind.file_type.index()];
     let row = state.transfers.row(kind.file_type);
     write(card, "data-state", Some(state.of_card(kind)));
     mark(card, "data-hovered", place.hovered);

@@ -3,13 +3,12 @@
 //! `XMLHttpRequest` and not `fetch`: a form with files streams from disk with its exact length,
 //! `abort` ends it, and it counts what left the browser, for when nobody else counts.
 
-use leptos::prelude::document;
 use wasm_bindgen::{JsCast, JsValue, closure::Closure};
 use web_sys::{File, FormData, ProgressEvent, XmlHttpRequest};
 
-use crate::json;
 use crate::transfers::PostEnd;
 use crate::wire::{CLIENT_ID_HEADER, FileType};
+use crate::{dom, json};
 
 /// A file and the place in the form that it was chosen for.
 pub struct Chosen {
@@ -99,9 +98,8 @@ fn follow(
 }
 
 /// The form's own action, so that the page without JavaScript and this one agree.
-#[must_use]
-pub fn upload_url() -> String {
-    let form = document().query_selector("form").ok().flatten();
+fn upload_url() -> String {
+    let form = dom::find_in_page("form");
     form.and_then(|form| form.get_attribute("action")).unwrap_or_else(|| "/upload".to_owned())
 }
 

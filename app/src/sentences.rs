@@ -40,12 +40,6 @@ impl Kind {
         }
     }
 
-    /// Its place among the two.
-    #[must_use]
-    pub const fn index(self) -> usize {
-        self.file_type as usize
-    }
-
     /// Whether a file, by its name or its MIME type, is meant for this place; also one that is refused there with advice.
     #[must_use]
     pub fn is_meant(self, name: &str, mime: &str) -> bool {

@@ -16,7 +16,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Reads what [`crate::shell`] wrote.
+    /// Reads what [`crate::document`] wrote.
     #[must_use]
     pub fn from_document() -> Self {
         let body = document().body();

@@ -53,7 +53,7 @@ impl State {
     /// One card's `data-state`.
     #[must_use]
     pub fn of_card(&self, kind: Kind) -> &'static str {
-        let place = &self.places[kind.index()];
+        let place = &self.places[kind.file_type.index()];
         match self.transfers.row(kind.file_type).map(look) {
             _ if place.refusal.is_some() => "refused",
             Some(look) => look.name(),
@@ -65,11 +65,11 @@ impl State {
     /// Whether a press of the button would send something.
     #[must_use]
     pub fn has_pending(&self, kinds: &[Kind; 2]) -> bool {
-        let is_pending = |kind: &&Kind| {
+        kinds.iter().any(|kind| {
             let is_stored = self.transfers.row(kind.file_type).is_some_and(Row::is_stored);
-            !is_stored && self.places[kind.index()].chosen.as_ref().is_some_and(|preview| preview.is_here)
-        };
-        kinds.iter().any(|kind| is_pending(&kind))
+            let chosen = self.places[kind.file_type.index()].chosen.as_ref();
+            !is_stored && chosen.is_some_and(|preview| preview.is_here)
+        })
     }
 
     /// Says what is worth it of a change; the file whose connection broke by it.

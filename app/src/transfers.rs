@@ -3,9 +3,11 @@
 //! A message is a whole state and carries `seq`, so order, repeats and losses do not matter: the
 //! highest wins, and nothing follows a terminal one.
 
-use crate::pace::Pace;
-use crate::sentences::{CLIENT_GONE, CONNECTION_LOST, UNCONFIRMED};
-use crate::wire::{FileMessage, FileOutcome, FileType, Outcome, PartState, Problem, Status, UploadAnswer};
+mod row;
+
+use crate::sentences::{CONNECTION_LOST, UNCONFIRMED};
+use crate::wire::{FileMessage, FileOutcome, FileType, Outcome, Problem, Status, UploadAnswer};
+pub use row::Row;
 
 /// The files of the upload under way, and of the last one.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -25,26 +27,6 @@ pub struct Transfers {
     /// The last quarter worth announcing: 0, 25, 50 or 75.
     milestone: u8,
     milestone_ms: u64,
-}
-
-/// One file from the press of Upload on.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// As the browser declared it, in bytes.
-    pub size: u64,
-    /// The latest state; `None` until the server has spoken.
-    pub message: Option<FileMessage>,
-    /// What the answer of the POST said.
-    pub outcome: Option<FileOutcome>,
-    /// Bytes that left the browser, while nobody tells how far the server is.
-    pub left: Option<u64>,
-    pub pace: Pace,
-    /// Whether the browser has no network, for the words of what broke.
-    pub offline: bool,
-    /// The person pressed Cancel while it ran.
-    cancelling: bool,
-    /// The page was reloaded since it was sent.
-    pub restored: bool,
 }
 
 /// How the POST ended.
@@ -71,7 +53,7 @@ impl Transfers {
         self.milestone = 0;
         self.milestone_ms = 0;
         for &(file_type, size) in files {
-            self.rows[index(file_type)] = Some(Row { offline: self.offline, ..Row::new(size) });
+            self.rows[file_type.index()] = Some(Row { offline: self.offline, ..Row::new(size) });
         }
     }
 
@@ -81,7 +63,7 @@ impl Transfers {
             return false;
         }
         let before = self.percent();
-        let Some(row) = &mut self.rows[index(message.file_type)] else {
+        let Some(row) = &mut self.rows[message.file_type.index()] else {
             return false;
         };
         // The answer of the POST may come first; only the socket knows how long it took.
@@ -151,15 +133,11 @@ impl Transfers {
     /// Takes in what the browser says of its network.
     pub fn set_offline(&mut self, offline: bool) {
         self.offline = offline;
-        self.note_network();
+        for row in self.rows.iter_mut().flatten() {
+            row.offline = offline;
+        }
         if self.is_broken() && offline {
             self.settle(PostEnd::Lost);
-        }
-    }
-
-    fn note_network(&mut self) {
-        for row in self.rows.iter_mut().flatten() {
-            row.offline = self.offline;
         }
     }
 
@@ -205,18 +183,17 @@ impl Transfers {
 
     fn close(&mut self, outcome: FileOutcome, detail: Option<&String>) {
         let file_type = FileType::ALL.into_iter().find(|known| known.field() == outcome.field);
-        let Some(row) = file_type.and_then(|found| self.rows[index(found)].as_mut()) else {
-            return;
-        };
+        let Some(file_type) = file_type else { return };
+        let Some(row) = &mut self.rows[file_type.index()] else { return };
         if !row.is_over() {
             match outcome.outcome {
-                Outcome::Stored => row.complete(file_type.unwrap_or(FileType::DocsFile)),
+                Outcome::Stored => row.complete(file_type),
                 _ => {
                     let code = outcome.code.clone().unwrap_or_default();
                     // The detail is of the file which is to blame.
                     let detail = detail.filter(|_| outcome.outcome != Outcome::NotReceived);
                     let text = detail.map_or("", String::as_str);
-                    row.fail(file_type.unwrap_or(FileType::DocsFile), &code, text);
+                    row.fail(file_type, &code, text);
                 }
             }
         }
@@ -225,7 +202,7 @@ impl Transfers {
 
     fn fail_rest(&mut self, code: &str, text: &str, which: impl Fn(&Row) -> bool) {
         for file_type in FileType::ALL {
-            if let Some(row) = &mut self.rows[index(file_type)]
+            if let Some(row) = &mut self.rows[file_type.index()]
                 && !row.is_over()
                 && which(row)
             {
@@ -246,7 +223,7 @@ impl Transfers {
     /// Takes in what a snapshot knows besides the state: where a file is stored.
     pub fn find(&mut self, told: FileMessage) {
         if self.upload_id() == Some(&told.upload_id)
-            && let Some(row) = &mut self.rows[index(told.file_type)]
+            && let Some(row) = &mut self.rows[told.file_type.index()]
             && row.is_stored()
             && let Some(state) = &mut row.message
         {
@@ -261,7 +238,7 @@ impl Transfers {
         self.rows.iter().flatten().any(|row| row.is_stored() && row.key().is_none())
     }
 
-    /// Whether anything of what runs is stored already: a Cancel would delete it.
+    /// How many parts of what runs are stored already: a Cancel would delete them.
     #[must_use]
     pub fn parts_at_stake(&self) -> u32 {
         let running = self.rows.iter().flatten().filter(|row| !row.is_over());
@@ -285,12 +262,12 @@ impl Transfers {
 
     /// Forgets one file's row, or with it the last trace of an upload.
     pub fn forget(&mut self, file_type: FileType) {
-        self.rows[index(file_type)] = None;
+        self.rows[file_type.index()] = None;
     }
 
     #[must_use]
     pub const fn row(&self, file_type: FileType) -> Option<&Row> {
-        self.rows[index(file_type)].as_ref()
+        self.rows[file_type.index()].as_ref()
     }
 
     /// Id of the upload under way or last ended, once known.
@@ -368,172 +345,5 @@ impl Transfers {
     }
 }
 
-impl Row {
-    fn new(size: u64) -> Self {
-        Self {
-            size,
-            message: None,
-            outcome: None,
-            left: None,
-            pace: Pace::default(),
-            offline: false,
-            cancelling: false,
-            restored: false,
-        }
-    }
-
-    fn take(&mut self, message: FileMessage) {
-        self.pace.take(&message, message.total.unwrap_or(self.size));
-        self.message = Some(message);
-        self.left = None;
-    }
-
-    /// What the socket would have said last: everything is in the store.
-    fn complete(&mut self, file_type: FileType) {
-        let mut state = self.last(file_type);
-        state.status = Status::Completed;
-        state.progress = 100;
-        // When it ended only the socket would know.
-        state.at_ms = 0;
-        state.total = Some(self.size);
-        state.received = self.size;
-        state.sent = self.size;
-        state.stored = self.size;
-        state.parts_stored = state.parts.unwrap_or(0);
-        state.part_states =
-            state.part_states.map(|states| states.chars().map(|_| PartState::Stored.digit()).collect());
-        self.message = Some(state);
-    }
-
-    fn fail(&mut self, file_type: FileType, code: &str, text: &str) {
-        let mut state = self.last(file_type);
-        state.status = Status::Error;
-        state.code = Some(code.to_owned());
-        text.clone_into(&mut state.message);
-        self.message = Some(state);
-    }
-
-    /// The latest state without anything that speaks of movement.
-    fn last(&mut self, file_type: FileType) -> FileMessage {
-        let mut state = self.message.take().unwrap_or_else(|| FileMessage {
-            file_type,
-            status: Status::Buffering,
-            progress: 0,
-            message: String::new(),
-            upload_id: String::new(),
-            seq: 0,
-            received: 0,
-            sent: 0,
-            stored: 0,
-            total: Some(self.size),
-            part_size: None,
-            parts: None,
-            parts_stored: 0,
-            part_states: None,
-            active: Vec::new(),
-            waiting: None,
-            retries: 0,
-            at_ms: 0,
-            code: None,
-            key: None,
-            link: None,
-        });
-        state.active.clear();
-        state.waiting = None;
-        self.left = None;
-        self.pace = Pace::default();
-        state
-    }
-
-    /// Bytes in all, as far as anybody knows.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.message.as_ref().and_then(|state| state.total).unwrap_or(self.size)
-    }
-
-    fn seq(&self) -> Option<u64> {
-        self.message.as_ref().map(|state| state.seq)
-    }
-
-    #[must_use]
-    pub fn status(&self) -> Option<Status> {
-        self.message.as_ref().map(|state| state.status)
-    }
-
-    #[must_use]
-    pub fn is_over(&self) -> bool {
-        self.status().is_some_and(Status::is_terminal)
-    }
-
-    /// Whether its end is awaited, and nothing else.
-    #[must_use]
-    pub fn is_cancelling(&self) -> bool {
-        self.cancelling && !self.is_over()
-    }
-
-    /// Ended because the connection did.
-    #[must_use]
-    pub fn is_lost(&self) -> bool {
-        matches!(self.code(), Some(CONNECTION_LOST | CLIENT_GONE))
-    }
-
-    /// Ended by the page, for want of a word from the server.
-    fn is_guess(&self) -> bool {
-        matches!(self.code(), Some(CONNECTION_LOST | UNCONFIRMED))
-    }
-
-    #[must_use]
-    pub fn is_stored(&self) -> bool {
-        self.status() == Some(Status::Completed)
-    }
-
-    /// What became of it, as the answer of the POST said; without one, of a file that the server ended
-    /// before it came, that it did not come.
-    #[must_use]
-    pub fn told(&self) -> Option<Outcome> {
-        let told = self.outcome.as_ref().map(|outcome| outcome.outcome);
-        told.or_else(|| {
-            let state = self.message.as_ref()?;
-            let missed = state.seq > 0 && state.received == 0 && !self.is_guess();
-            (missed && state.status == Status::Error).then_some(Outcome::NotReceived)
-        })
-    }
-
-    /// Id of the upload whose message this is.
-    #[must_use]
-    pub fn upload_id(&self) -> Option<&str> {
-        self.message.as_ref().map(|state| state.upload_id.as_str())
-    }
-
-    /// The error's code, once failed.
-    #[must_use]
-    pub fn code(&self) -> Option<&str> {
-        let state = self.message.as_ref().filter(|state| state.status == Status::Error)?;
-        Some(state.code.as_deref().unwrap_or("unknown"))
-    }
-
-    /// Where the object can be fetched for a while, if an answer has told it.
-    #[must_use]
-    pub fn link(&self) -> Option<&str> {
-        let told = self.outcome.as_ref().and_then(|outcome| outcome.link.as_deref());
-        told.or_else(|| self.message.as_ref().and_then(|state| state.link.as_deref()))
-    }
-
-    /// The object's key, once an answer has told it.
-    #[must_use]
-    pub fn key(&self) -> Option<&str> {
-        let told = self.outcome.as_ref().and_then(|outcome| outcome.key.as_deref());
-        told.or_else(|| self.message.as_ref().and_then(|state| state.key.as_deref()))
-    }
-}
-
-const fn index(file_type: FileType) -> usize {
-    match file_type {
-        FileType::DocsFile => 0,
-        FileType::MsaImgs => 1,
-    }
-}
-
 #[cfg(test)]
-#[path = "transfers_tests.rs"]
 pub(crate) mod tests;

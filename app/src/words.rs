@@ -1,4 +1,4 @@
-//! Every text that people read, by language. A second language is one file in `words/`.
+//! Every text that people read. A language is one file in `words/`.
 //!
 //! The server renders a page in one language and gives that language's texts with it
 //! ([`Words::to_text`]); the browser's program holds none and reads them back ([`Words::parse`]).

@@ -18,41 +18,57 @@ use super::records::{Checksums, Headers, ObjectRecord, PartRecord, time_of};
 /// User metadata, names and values: S3's rule.
 const MAX_METADATA: usize = 2048;
 
+// s3s has a type for the input of each operation, and no trait for the members that several of them have.
+
+macro_rules! headers_of {
+    ($input:expr) => {
+        Headers {
+            content_type: $input.content_type.take(),
+            content_disposition: $input.content_disposition.take(),
+            content_encoding: $input.content_encoding.take(),
+            content_language: $input.content_language.take(),
+            cache_control: $input.cache_control.take(),
+            metadata: $input.metadata.take().into_iter().flatten().collect(),
+        }
+    };
+}
+
+macro_rules! checksums_of {
+    ($input:expr) => {
+        Checksums {
+            crc32: $input.checksum_crc32.take(),
+            crc32c: $input.checksum_crc32c.take(),
+            crc64nvme: $input.checksum_crc64nvme.take(),
+            sha1: $input.checksum_sha1.take(),
+            sha256: $input.checksum_sha256.take(),
+        }
+    };
+}
+pub(super) use checksums_of;
+
+macro_rules! claims_of {
+    ($request:expr) => {
+        Claims {
+            content_length: $request.input.content_length,
+            content_md5: $request.input.content_md5.take(),
+            checksums: checksums_of!($request.input),
+            trailing: trailing(&$request.headers),
+            trailers: $request.trailing_headers.take(),
+        }
+    };
+}
+
 impl Headers {
     pub fn of_put(input: &mut PutObjectInput) -> S3Result<Self> {
-        Self {
-            content_type: input.content_type.take(),
-            content_disposition: input.content_disposition.take(),
-            content_encoding: input.content_encoding.take(),
-            content_language: input.content_language.take(),
-            cache_control: input.cache_control.take(),
-            metadata: input.metadata.take().into_iter().flatten().collect(),
-        }
-        .checked()
+        headers_of!(input).checked()
     }
 
     pub fn of_upload(input: &mut CreateMultipartUploadInput) -> S3Result<Self> {
-        Self {
-            content_type: input.content_type.take(),
-            content_disposition: input.content_disposition.take(),
-            content_encoding: input.content_encoding.take(),
-            content_language: input.content_language.take(),
-            cache_control: input.cache_control.take(),
-            metadata: input.metadata.take().into_iter().flatten().collect(),
-        }
-        .checked()
+        headers_of!(input).checked()
     }
 
     pub fn of_copy(input: &mut CopyObjectInput) -> S3Result<Self> {
-        Self {
-            content_type: input.content_type.take(),
-            content_disposition: input.content_disposition.take(),
-            content_encoding: input.content_encoding.take(),
-            content_language: input.content_language.take(),
-            cache_control: input.cache_control.take(),
-            metadata: input.metadata.take().into_iter().flatten().collect(),
-        }
-        .checked()
+        headers_of!(input).checked()
     }
 
     fn checked(mut self) -> S3Result<Self> {
@@ -79,39 +95,11 @@ impl Claims {
     /// # Errors
     /// `InvalidRequest` when the header names an algorithm and no checksum comes.
     pub fn of_put(request: &mut S3Request<PutObjectInput>) -> S3Result<Self> {
-        let input = &mut request.input;
-        let claims = Self {
-            content_length: input.content_length,
-            content_md5: input.content_md5.take(),
-            checksums: Checksums {
-                crc32: input.checksum_crc32.take(),
-                crc32c: input.checksum_crc32c.take(),
-                crc64nvme: input.checksum_crc64nvme.take(),
-                sha1: input.checksum_sha1.take(),
-                sha256: input.checksum_sha256.take(),
-            },
-            trailing: trailing(&request.headers),
-            trailers: request.trailing_headers.take(),
-        };
-        claims.kept(&request.headers)
+        claims_of!(request).kept(&request.headers)
     }
 
     pub fn of_part(request: &mut S3Request<UploadPartInput>) -> S3Result<Self> {
-        let input = &mut request.input;
-        let claims = Self {
-            content_length: input.content_length,
-            content_md5: input.content_md5.take(),
-            checksums: Checksums {
-                crc32: input.checksum_crc32.take(),
-                crc32c: input.checksum_crc32c.take(),
-                crc64nvme: input.checksum_crc64nvme.take(),
-                sha1: input.checksum_sha1.take(),
-                sha256: input.checksum_sha256.take(),
-            },
-            trailing: trailing(&request.headers),
-            trailers: request.trailing_headers.take(),
-        };
-        claims.kept(&request.headers)
+        claims_of!(request).kept(&request.headers)
     }
 
     fn kept(self, headers: &HeaderMap) -> S3Result<Self> {
@@ -138,18 +126,9 @@ fn trailing(headers: &HeaderMap) -> Vec<String> {
 }
 
 impl From<CompletedPart> for NamedPart {
-    fn from(part: CompletedPart) -> Self {
-        Self {
-            number: part.part_number.unwrap_or_default(),
-            etag: part.e_tag,
-            checksums: Checksums {
-                crc32: part.checksum_crc32,
-                crc32c: part.checksum_crc32c,
-                crc64nvme: part.checksum_crc64nvme,
-                sha1: part.checksum_sha1,
-                sha256: part.checksum_sha256,
-            },
-        }
+    fn from(mut part: CompletedPart) -> Self {
+        let checksums = checksums_of!(part);
+        Self { number: part.part_number.unwrap_or_default(), etag: part.e_tag, checksums }
     }
 }
 
@@ -329,7 +308,7 @@ pub fn etag(record: &ObjectRecord) -> ETag {
 }
 
 pub fn part_etag(part: &PartRecord) -> ETag {
-    ETag::Strong(super::keys::hex(&part.md5))
+    ETag::Strong(super::paths::hex(&part.md5))
 }
 
 pub fn length(size: u64) -> i64 {

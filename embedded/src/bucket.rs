@@ -18,8 +18,8 @@ use s3s::{S3Result, s3_error};
 use super::Lock;
 use super::blocks::{Sealed, Writer, sync_dir};
 use super::faults;
-use super::keys::{BucketDir, UploadDir, object_name, random_name};
 use super::multipart::{self, Declared, NamedPart, Upload};
+use super::paths::{BucketDir, UploadDir, object_name, random_name};
 use super::records::{ObjectRecord, PartRecord, Pieces, UploadRecord, now_ms};
 
 pub struct Bucket {

@@ -5,25 +5,27 @@
 //! holds about half a MiB, besides a chunk of the client's choice when the body is `aws-chunked`.
 //!
 //! A body's way in: `operations` -> `intake` (with `digests`) -> `blocks` -> `bucket`; out: `bucket` ->
-//! `content` -> `blocks`. Versions, ACLs, tags and encryption are not there.
+//! `content` -> `blocks`. Versions, ACLs, tags and encryption are not there. Modules are public for the fuzzer only.
 
-mod answers;
-pub mod blocks;
-mod bucket;
-mod content;
-mod copies;
-mod digests;
-mod faults;
-mod intake;
-pub mod keys;
-pub mod listing;
-mod multipart;
-mod objects;
 mod operations;
-pub mod page;
-pub mod records;
-mod recovery;
+mod objects;
 mod uploads;
+mod copies;
+pub mod listing;
+pub mod page;
+mod answers;
+
+mod intake;
+mod digests;
+pub mod blocks;
+pub mod paths;
+
+mod bucket;
+mod multipart;
+pub mod records;
+mod content;
+mod recovery;
+mod faults;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
@@ -48,7 +50,7 @@ use tokio_util::task::TaskTracker;
 
 use blocks::sync_dir;
 use bucket::{Bucket, State};
-use keys::BucketDir;
+use paths::BucketDir;
 
 /// Bytes that a connection reads ahead of its request.
 const READ_AHEAD: usize = 128 * 1024;
@@ -193,7 +195,7 @@ impl Store {
         if self.buckets().contains_key(name) {
             return Ok(false);
         }
-        let draft = BucketDir::new(inner.temporary.join(keys::random_name()));
+        let draft = BucketDir::new(inner.temporary.join(paths::random_name()));
         fs::create_dir(draft.path())?;
         fs::create_dir(draft.objects())?;
         fs::create_dir(draft.uploads())?;

@@ -12,8 +12,8 @@ use s3s::{S3Result, s3_error};
 use super::Store;
 use super::answers::{self, Encode};
 use super::bucket::Object;
-use super::keys::hex;
 use super::page::{Page, Query};
+use super::paths::hex;
 use super::records::time_of;
 
 /// Entries of a page: S3's rule.

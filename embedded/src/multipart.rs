@@ -7,13 +7,14 @@ use s3s::crypto::{Checksum as _, Md5};
 use s3s::dto::ETag;
 use s3s::{S3Result, s3_error};
 
-use super::keys::hex;
+use super::paths::hex;
 use super::records::{Checksums, PartRecord, Piece, UploadRecord};
 
 /// Of every part but the last: S3's rule.
 pub const MIN_PART_SIZE: u64 = 5 * 1024 * 1024;
 /// Of a part, and of an object sent in one piece: S3's rule.
 pub const MAX_PART_SIZE: u64 = 5 * 1024 * 1024 * 1024;
+/// Of an upload: S3's rule.
 pub const MAX_PARTS: u16 = 10_000;
 
 /// An open upload.

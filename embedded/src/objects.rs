@@ -16,8 +16,8 @@ use super::content::Content;
 use super::digests::{Claims, Digests};
 use super::faults;
 use super::intake::Incoming;
-use super::keys::hex;
 use super::listing::MAX_ENTRIES;
+use super::paths::hex;
 use super::records::{Headers, ObjectRecord, now_ms};
 
 impl Store {

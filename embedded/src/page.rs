@@ -70,7 +70,7 @@ pub fn url_encoded(text: &str) -> String {
             }
             _ => {
                 out.push('%');
-                out.push_str(&super::keys::hex(&[byte]).to_uppercase());
+                out.push_str(&super::paths::hex(&[byte]).to_uppercase());
             }
         }
     }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use super::blocks::read_record;
 use super::bucket::{Object, State, tidy};
-use super::keys::{BucketDir, UploadDir, object_name, part_number};
 use super::multipart::Upload;
+use super::paths::{BucketDir, UploadDir, object_name, part_number};
 use super::records::{ObjectRecord, PartRecord, UploadRecord};
 
 /// Reads every record of the bucket, and none of the objects' bytes. Blocks.

@@ -7,7 +7,7 @@ use s3s::dto::{
 use s3s::{S3Request, S3Result, s3_error};
 
 use super::Store;
-use super::answers;
+use super::answers::{self, checksums_of};
 use super::bucket::Conditions;
 use super::digests::Claims;
 use super::intake::Incoming;
@@ -87,21 +87,12 @@ impl Store {
 
     pub(super) async fn complete(
         &self,
-        input: CompleteMultipartUploadInput,
+        mut input: CompleteMultipartUploadInput,
     ) -> S3Result<CompleteMultipartUploadOutput> {
         let bucket = self.bucket(&input.bucket)?;
         let listed = input.multipart_upload.and_then(|u| u.parts);
         let named: Vec<NamedPart> = listed.into_iter().flatten().map(NamedPart::from).collect();
-        let declared = Declared {
-            size: input.mpu_object_size,
-            checksums: Checksums {
-                crc32: input.checksum_crc32,
-                crc32c: input.checksum_crc32c,
-                crc64nvme: input.checksum_crc64nvme,
-                sha1: input.checksum_sha1,
-                sha256: input.checksum_sha256,
-            },
-        };
+        let declared = Declared { size: input.mpu_object_size, checksums: checksums_of!(input) };
         let conditions = Conditions::new(input.if_match, input.if_none_match);
         let (key, upload_id) = (input.key, input.upload_id);
         let record =

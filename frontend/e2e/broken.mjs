@@ -2,7 +2,7 @@
 // trying again stores the file.
 // Run: node broken.mjs cut|dead|whole|offline|near PDF
 import assert from 'node:assert/strict';
-import { alerted, button, card, drive, headline, open, retryFocused, state, step } from './chromium.mjs';
+import { alerted, button, card, drive, headline, open, posts, retryFocused, state, step } from './chromium.mjs';
 
 const [how, pdf] = process.argv.slice(2);
 const goesOn = ['whole', 'near'].includes(how);
@@ -79,8 +79,7 @@ function record(page) {
 await drive(async (browser) => {
   const page = await open(browser);
   await record(page);
-  const posts = [];
-  page.on('request', (request) => request.method() === 'POST' && posts.push(request.url()));
+  const sent = posts(page);
   await page.setInputFiles('#docs_field', pdf);
   await step('ready');
   await button(page).click();
@@ -92,6 +91,6 @@ await drive(async (browser) => {
     await page.keyboard.press('Enter');
   }
   await state(page, 'docs_file', 'stored');
-  assert.equal(posts.length, goesOn ? 1 : 2);
+  assert.equal(sent.length, goesOn ? 1 : 2);
   assert.equal(await card(page, 'docs_file').locator('.retry').isVisible(), false);
 });

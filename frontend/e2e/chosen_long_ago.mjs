@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { alerted, button, card, drive, open, state, step } from './chromium.mjs';
-import { painted, record, told } from './painted.mjs';
+import { endsStored, painted, record } from './painted.mjs';
 
 const [how, pdf] = process.argv.slice(2);
 
@@ -17,19 +17,19 @@ const ways = {
     // Only the socket tells this.
     await page.locator('.summary', { hasText: 'you can leave this page now' }).waitFor();
     await step('told live');
-    await ends(page);
+    await endsStored(page);
   },
 
   /** Without a socket nobody says that the session has ended but the answer of the POST: then there is one at once. */
   async refused(page) {
-    const posts = [];
-    page.on('response', (answer) => answer.request().method() === 'POST' && posts.push(answer.status()));
+    const answers = [];
+    page.on('response', (answer) => answer.request().method() === 'POST' && answers.push(answer.status()));
     await step('ended');
     await button(page).click();
     await page.locator('.summary', { hasText: 'you can leave this page now' }).waitFor({ timeout: 3_000 });
     await step('told live');
-    await ends(page);
-    assert.deepEqual(posts, [403, 200]);
+    await endsStored(page);
+    assert.deepEqual(answers, [403, 200]);
   },
 
   /** Another program has written to the file. */
@@ -48,15 +48,9 @@ const ways = {
     writeFileSync(pdf, before);
     await page.setInputFiles('#docs_field', pdf);
     await button(page).click();
-    await ends(page);
+    await endsStored(page);
   },
 };
-
-async function ends(page) {
-  await state(page, 'docs_file', 'stored');
-  await told(page);
-  return painted(page);
-}
 
 await drive(async (browser) => {
   const page = await open(browser);

@@ -1,6 +1,5 @@
-// A Chromium and files to send, for the tests and the screenshots.
+// A Chromium and files to send, for the scripts here.
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -50,25 +49,6 @@ export async function throttle(page, uploadThroughput) {
   });
 }
 
-/** A way to the server that can be stopped: what a page sends is then no longer taken. */
-export async function line() {
-  const { hostname, port } = new URL(BASE_URL);
-  const clients = new Map();
-  const relay = createServer((client) => {
-    const server = connect(Number(port), hostname);
-    const end = () => (client.destroy(), server.destroy(), clients.delete(client));
-    for (const socket of [client, server]) socket.on('error', end).on('close', end);
-    clients.set(client, server);
-    client.pipe(server).pipe(client);
-  });
-  await new Promise((resolve) => relay.listen(0, '127.0.0.1', resolve));
-  return {
-    url: `http://127.0.0.1:${relay.address().port}`,
-    stop: () => clients.forEach((server, client) => client.unpipe(server).pause()),
-    end: () => (relay.close(), clients.forEach((_, client) => client.destroy())),
-  };
-}
-
 /** A page that has come alive. Errors it throws are collected in `page.errors`. */
 export async function open(browser, options = {}) {
   const settings = { viewport: { width: 1280, height: 860 }, baseURL: BASE_URL, ...options };
@@ -79,6 +59,20 @@ export async function open(browser, options = {}) {
   await page.goto('/');
   if (options.javaScriptEnabled !== false) await page.waitForSelector('main[data-awake]');
   return page;
+}
+
+/** Loads the page anew; resolves with the server's answer when it has come alive. */
+export async function reload(page) {
+  const answer = await page.reload();
+  await page.waitForSelector('main[data-awake]');
+  return answer;
+}
+
+/** The address of each POST that the page sends from now on. */
+export function posts(page) {
+  const sent = [];
+  page.on('request', (request) => request.method() === 'POST' && sent.push(request.url()));
+  return sent;
 }
 
 /** A folder for made files; `end` removes it. */

@@ -4,7 +4,7 @@ import { X509Certificate, createPrivateKey } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import http from 'node:http';
 import https from 'node:https';
-import { BASE_URL, button, card, drive, open, state } from './chromium.mjs';
+import { BASE_URL, button, card, drive, open, reload, state } from './chromium.mjs';
 
 /** Passes on what it gets over https, and says so as proxies do. */
 async function terminator() {
@@ -49,8 +49,7 @@ await drive(async (browser) => {
     sockets.push(new URL(socket.url()));
     socket.on('framereceived', () => (heard += 1));
   });
-  const came = await page.reload();
-  await page.waitForSelector('main[data-awake]');
+  const came = await reload(page);
   assert.match(came.headers()['strict-transport-security'], /^max-age=[1-9]/);
 
   await page.setInputFiles('#docs_field', process.argv[2]);

@@ -3,7 +3,7 @@
 // Run: node no_socket.mjs blocked|silent PDF
 import assert from 'node:assert/strict';
 import { statSync } from 'node:fs';
-import { button, card, drive, headline, open, state, step } from './chromium.mjs';
+import { button, card, drive, headline, open, reload, state, step } from './chromium.mjs';
 
 const [how, pdf] = process.argv.slice(2);
 
@@ -12,8 +12,7 @@ async function connected(page) {
   const devtools = await page.context().newCDPSession(page);
   const shaken = new Promise((resolve) => devtools.once('Network.webSocketHandshakeResponseReceived', resolve));
   await devtools.send('Network.enable');
-  await page.reload();
-  await page.waitForSelector('main[data-awake]');
+  await reload(page);
   await shaken;
 }
 

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { statSync, writeFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { BASE_URL, Files, button, card, headline, launch, open, state } from './chromium.mjs';
+import { BASE_URL, Files, button, card, headline, launch, open, posts, state, throttle } from './chromium.mjs';
 import { stage } from './stage.mjs';
 
 const KEYS = {
@@ -31,14 +31,6 @@ async function withPage(options, work) {
   } finally {
     await page.context().close();
   }
-}
-
-/** Limits what the browser sends, in bytes a second; the page itself is loaded at full speed before. */
-async function throttle(page) {
-  const devtools = await page.context().newCDPSession(page);
-  return (uploadThroughput) => devtools.send('Network.emulateNetworkConditions', {
-    offline: false, latency: 0, downloadThroughput: -1, uploadThroughput,
-  });
 }
 
 /** Every painted state of both cards, in order, each with the lane as it was drawn then. */
@@ -104,7 +96,7 @@ test('a document and an image are stored, and the bars obey their law', () => wi
 
   await record(page);
   // So that a fast store is seen at work too.
-  await (await throttle(page))(8_000_000);
+  await throttle(page, 8_000_000);
   await button(page).click();
   for (const type of ['docs_file', 'msa_imgs']) {
     await state(page, type, 'stored');
@@ -151,8 +143,7 @@ test('a second upload on the same page shows its own bars', () => withPage({}, a
 }));
 
 test('what is refused is said before anything is sent', () => withPage({}, async (page) => {
-  const posts = [];
-  page.on('request', (request) => request.method() === 'POST' && posts.push(request.url()));
+  const sent = posts(page);
   const refused = async (field, type, path, sentence, advice) => {
     await page.setInputFiles(`#${field}`, path);
     await state(page, type, 'refused');
@@ -168,7 +159,7 @@ test('what is refused is said before anything is sent', () => withPage({}, async
   assert.equal(limit % 2 ** 20, 0, 'this test is about the default limits');
   await refused('msa_imgs', 'msa_imgs', files.raw('big.png', Buffer.alloc(limit + 1)), `The image can be up to ${limit / 2 ** 20} MiB.`, '“big.png” is 10.4 MB.');
   await button(page).click();
-  assert.deepEqual(posts, []);
+  assert.deepEqual(sent, []);
 
   // Exactly the limit is taken.
   await page.setInputFiles('#msa_imgs', files.raw('fits.png', Buffer.alloc(limit)));
@@ -186,8 +177,7 @@ test('cancel ends both files and leaves the page ready to try again', () => with
   const pdf = files.pdf('report.pdf', 25_000_000);
   await page.setInputFiles('#docs_field', pdf);
   // Slow enough that Cancel comes in the middle.
-  const limit = await throttle(page);
-  await limit(4_000_000);
+  await throttle(page, 4_000_000);
   await button(page).click();
   await state(page, 'docs_file', 'running');
   await page.waitForSelector('[data-file-type="docs_file"] .bars:not([data-received="0"])');
@@ -200,18 +190,17 @@ test('cancel ends both files and leaves the page ready to try again', () => with
   assert.equal(await card(page, 'docs_file').locator('.bars .headline').textContent(), 'Cancelled – nothing was stored');
   assert.equal(await page.locator('[role=status]').textContent(), 'The document was cancelled. Nothing was stored.');
 
-  await limit(-1);
+  await throttle(page, -1);
   await card(page, 'docs_file').locator('.retry').click();
   await state(page, 'docs_file', 'stored');
 }));
 
 test('a double click uploads once', () => withPage({}, async (page) => {
-  const posts = [];
-  page.on('request', (request) => request.method() === 'POST' && posts.push(request.url()));
+  const sent = posts(page);
   await page.setInputFiles('#docs_field', files.pdf('twice.pdf', 6_000_000));
   await button(page).dblclick();
   await state(page, 'docs_file', 'stored');
-  assert.equal(posts.length, 1);
+  assert.equal(sent.length, 1);
 }));
 
 test('the headers declare what was chosen, and only that', () => withPage({}, async (page) => {
@@ -381,8 +370,7 @@ test('a pasted screenshot becomes the image, but not while an upload runs', () =
 
   await card(page, 'msa_imgs').locator('.remove').click();
   await page.setInputFiles('#docs_field', files.pdf('report.pdf', 1_000_000));
-  const limit = await throttle(page);
-  await limit(200_000);
+  await throttle(page, 200_000);
   await button(page).click();
   await state(page, 'docs_file', 'running');
   await page.keyboard.press('Control+V');
@@ -391,7 +379,7 @@ test('a pasted screenshot becomes the image, but not while an upload runs', () =
   assert.deepEqual(await offering(page), []);
   await drag.drop();
   assert.deepEqual(await held(page), ['report.pdf', undefined]);
-  await limit(-1);
+  await throttle(page, -1);
   await state(page, 'docs_file', 'stored');
 }));
 
@@ -554,7 +542,7 @@ test('a question that the end has answered gives the focus back', () => withStat
 
 test('a person who confirms cancels a real upload', () => withPage({}, async (page) => {
   await page.setInputFiles('#docs_field', files.pdf('report.pdf', 25_000_000));
-  await (await throttle(page))(6_000_000);
+  await throttle(page, 6_000_000);
   await button(page).click();
   await page.waitForSelector(`${DOCUMENT} .part[data-state="stored"]`);
   await page.waitForTimeout(600);
@@ -571,8 +559,8 @@ const FOREIGN = {
 };
 
 test('what was cancelled while the page renewed itself is not sent', () => withPage({}, async (page) => {
-  let posts = 0;
-  await page.route('**/upload', (route) => { posts += 1; return route.fulfill(FOREIGN); });
+  let sent = 0;
+  await page.route('**/upload', (route) => { sent += 1; return route.fulfill(FOREIGN); });
   let renew;
   const asked = new Promise((resolve) => {
     page.route('**/', async (route) => {
@@ -591,7 +579,7 @@ test('what was cancelled while the page renewed itself is not sent', () => withP
   renew();
   await (await renewed).finished();
   await page.waitForTimeout(300);
-  assert.equal(posts, 1);
+  assert.equal(sent, 1);
   await state(page, 'docs_file', 'failed');
 }));
 

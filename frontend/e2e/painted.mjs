@@ -1,6 +1,6 @@
 // Everything that the document's card ever showed: each change of the page, with its time.
 import assert from 'node:assert/strict';
-import { card } from './chromium.mjs';
+import { card, state } from './chromium.mjs';
 
 /** Runs in the page. */
 function watch() {
@@ -78,4 +78,11 @@ export async function told(page) {
   await key.waitFor();
   await card(page, 'docs_file').locator('.key a[href*="supporting_documents"]').waitFor();
   return key.textContent();
+}
+
+/** Stored, and nothing wrong in all that was painted until then. */
+export async function endsStored(page) {
+  await state(page, 'docs_file', 'stored');
+  await told(page);
+  return painted(page);
 }

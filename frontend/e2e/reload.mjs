@@ -2,15 +2,15 @@
 // Run: node reload.mjs whole|middle|unheard PDF JPEG
 import assert from 'node:assert/strict';
 import { basename } from 'node:path';
-import { button, card, drive, headline, open, state, step } from './chromium.mjs';
+import { button, card, drive, headline, open, reload, state, step } from './chromium.mjs';
 import { painted, record, shown, told } from './painted.mjs';
 
 const [how, pdf, jpeg] = process.argv.slice(2);
 
-async function reload(page) {
+/** Loads it anew, after a look at all that was painted until then. */
+async function again(page) {
   await painted(page);
-  await page.reload();
-  await page.waitForSelector('main[data-awake]');
+  await reload(page);
 }
 
 /** Name and size stand in the document's card. */
@@ -30,7 +30,7 @@ const ways = {
     await state(page, 'msa_imgs', 'stored');
     await page.locator('.summary', { hasText: 'you can leave this page now' }).waitFor();
     await step('whole');
-    await reload(page);
+    await again(page);
     await state(page, 'docs_file', 'running');
     await state(page, 'msa_imgs', 'stored');
     await named(page, size);
@@ -38,7 +38,7 @@ const ways = {
     await step('running again');
     await state(page, 'docs_file', 'stored');
     const key = await told(page);
-    await reload(page);
+    await again(page);
     await state(page, 'docs_file', 'stored');
     assert.equal(await told(page), key);
     await named(page, size);
@@ -46,7 +46,7 @@ const ways = {
     assert.equal(await button(page).textContent(), 'Upload two more');
     await button(page).click();
     await isEmpty(page);
-    await reload(page);
+    await again(page);
     // What it would still know of, it would ask the server for.
     await page.waitForLoadState('networkidle');
     await isEmpty(page);
@@ -58,7 +58,7 @@ const ways = {
     await button(page).click();
     await state(page, 'docs_file', 'running');
     await step('in the middle');
-    await reload(page);
+    await again(page);
     await headline(page, 'docs_file', 'The document was interrupted when the page was reloaded. Nothing of it was stored.').waitFor();
     assert.equal(await card(page, 'docs_file').locator('.bars .detail').textContent(), 'Choose it again.');
     await state(page, 'docs_file', 'failed');
@@ -77,7 +77,7 @@ const ways = {
     await button(page).click();
     await page.locator('.note', { hasText: 'Live progress is not available.' }).waitFor();
     await step('in the middle');
-    await reload(page);
+    await again(page);
     await state(page, 'docs_file', 'failed');
     const { headline: said, detail } = await shown(page);
     assert.equal(said, 'The connection broke before the server confirmed the upload.');

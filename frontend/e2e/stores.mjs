@@ -2,9 +2,9 @@
 // Run: node stores.mjs slow|again|failing|false|dropped|buffered|dead PDF
 import assert from 'node:assert/strict';
 import { statSync } from 'node:fs';
-import { button, card, drive, headline, open, state, step, throttle } from './chromium.mjs';
+import { button, card, drive, headline, open, reload, state, step, throttle } from './chromium.mjs';
 import { buffering } from './buffering.mjs';
-import { painted, record, shown, solid, told } from './painted.mjs';
+import { endsStored, painted, record, shown, solid } from './painted.mjs';
 
 const [how, pdf] = process.argv.slice(2);
 const SIZE = statSync(pdf).size;
@@ -19,13 +19,6 @@ function listen(page) {
     socket.on('framereceived', ({ payload }) => heard.push({ place, message: JSON.parse(payload) }));
   });
   return heard;
-}
-
-/** Stored, and nothing wrong in all that was painted until then. */
-async function endsStored(page) {
-  await state(page, 'docs_file', 'stored');
-  await told(page);
-  return painted(page);
 }
 
 const ways = {
@@ -125,10 +118,7 @@ await drive(async (browser) => {
   const relay = how === 'buffered' ? await buffering() : undefined;
   const page = await open(browser, relay && { baseURL: relay.url });
   const heard = listen(page);
-  if (how === 'dropped') {
-    await page.reload();
-    await page.waitForSelector('main[data-awake]');
-  }
+  if (how === 'dropped') await reload(page);
   await record(page);
   await page.setInputFiles('#docs_field', pdf);
   await step('ready');

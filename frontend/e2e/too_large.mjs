@@ -1,14 +1,13 @@
 // One byte over each limit: said by the page, and nothing is sent.
 // Run: node too_large.mjs DOCUMENT_LIMIT IMAGE_LIMIT
 import assert from 'node:assert/strict';
-import { alerted, button, card, drive, open, state } from './chromium.mjs';
+import { alerted, button, card, drive, open, posts, state } from './chromium.mjs';
 
 const [document, image] = process.argv.slice(2).map(Number);
 
 await drive(async (browser, files) => {
   const page = await open(browser);
-  const posts = [];
-  page.on('request', (request) => request.method() === 'POST' && posts.push(request.url()));
+  const sent = posts(page);
   const places = [
     ['docs_field', 'docs_file', 'a.pdf', document, /^The document can be up to 25 MiB\.$/],
     ['msa_imgs', 'msa_imgs', 'b.jpg', image, /^The image can be up to 10 MiB\.$/],
@@ -20,7 +19,7 @@ await drive(async (browser, files) => {
   }
   await button(page).click();
   await alerted(page, 'Choose a document or an image.');
-  assert.deepEqual(posts, []);
+  assert.deepEqual(sent, []);
   for (const [field, type, name, limit] of places) {
     await page.setInputFiles(`#${field}`, files.raw(name, Buffer.alloc(limit, 1)));
     await state(page, type, 'chosen');

@@ -7,9 +7,9 @@ use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
 use embedded::blocks::{Reader, Writer, read_record};
-use embedded::keys::{BucketDir, part_number, random_name};
 use embedded::listing::{from_token, to_token};
 use embedded::page::Query;
+use embedded::paths::{BucketDir, part_number, random_name};
 use embedded::records::{Headers, ObjectRecord, Piece, Pieces};
 use serde_json::Value;
 

@@ -270,6 +270,9 @@ impl IntoResponse for Failure {
     }
 }
 
+/// When to come again, in seconds, where nobody knows better: soon, but not with the next breath.
+const RETRY_AFTER: &str = "5";
+
 /// Writes a problem as `application/problem+json`; 429 and 503 carry `Retry-After`, 426 what to upgrade to.
 #[must_use]
 pub fn problem_response(problem: &Problem) -> Response {
@@ -279,7 +282,7 @@ pub fn problem_response(problem: &Problem) -> Response {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     match status {
         StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            headers.insert(header::RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER));
         }
         StatusCode::UPGRADE_REQUIRED => {
             headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));

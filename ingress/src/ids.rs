@@ -9,6 +9,7 @@ use rand::rngs::OsRng;
 
 use crate::error::Failure;
 
+/// Longest id, in bytes: twice a UUID and more, while what the hub keeps of each stays small.
 const MAX_CLIENT_ID: usize = 128;
 /// Prefix of the ids that the server gives to pages; they belong to one session.
 const PAGE_PREFIX: &str = "p_";

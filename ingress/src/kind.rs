@@ -10,10 +10,9 @@ mod pixels;
 use std::fmt;
 
 use file_format::FileFormat;
-use rand::TryRngCore;
-use rand::rngs::OsRng;
 use wire::FileType;
 
+use crate::ids::random_bytes;
 use docx::{Archive, NotWord};
 pub use names::{content_disposition, file_name_from_header};
 use pixels::Survey;
@@ -296,10 +295,8 @@ impl ObjectKey {
     pub fn random(media: MediaType) -> Self {
         use fmt::Write;
 
-        let mut bytes = [0; 32];
-        OsRng.try_fill_bytes(&mut bytes).expect("the system's generator does not fail once it is seeded");
         let mut key = String::from(Self::prefix(media.file_type()));
-        for byte in bytes {
+        for byte in random_bytes::<32>() {
             write!(key, "{byte:02x}").expect("a String takes everything");
         }
         key.push('.');

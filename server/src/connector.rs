@@ -37,11 +37,11 @@ use order::Order;
 use pool::Pool;
 pub use wire::WireCounter;
 
-/// Time for DNS, TCP and TLS together, unless the SDK's settings say otherwise.
+/// Time for DNS, TCP and TLS together, unless the SDK's settings say otherwise: the SDK's own is 3.1 s.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// Most bytes of an answer's body: no object is read, and a list of a thousand uploads is far shorter.
 const MAX_ANSWER: usize = 4 * 1024 * 1024;
-/// How long a connection without a request is kept.
+/// How long a connection without a request is kept, for the parts and calls that follow; the SDK would keep it for 90 s.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(20);
 /// The same for requests that must not be sent twice (POST): stores cut idle connections after 5 s or more,
 /// and a cut that crosses such a request on the wire would fail it.

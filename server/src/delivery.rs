@@ -66,7 +66,7 @@ pub struct Carrier {
     pub progress: FileProgress,
     pub object: Object,
     pub media: MediaType,
-    pub parts: InFlight,
+    pub parts: Unacknowledged,
     pub flight: Flight,
 }
 
@@ -223,9 +223,9 @@ impl Carrier {
 
 /// Parts that were begun and are not acknowledged.
 #[derive(Clone, Default)]
-pub struct InFlight(Arc<Mutex<Vec<Part>>>);
+pub struct Unacknowledged(Arc<Mutex<Vec<Part>>>);
 
-impl InFlight {
+impl Unacknowledged {
     /// Does something to each of them.
     pub fn each(&self, act: impl Fn(&Part)) {
         self.lock().iter().for_each(act);

@@ -15,7 +15,7 @@ use crate::error::Failure;
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 /// What other origins may do.
 const METHODS: &str = "GET, POST, DELETE";
-/// How long a browser may remember the answer, in seconds.
+/// How long a browser may remember the answer, in seconds: for so long it may go by an `--allowed-origin` of before.
 const MAX_AGE: &str = "600";
 
 /// The origins of `--allowed-origin`. Cheap to clone.

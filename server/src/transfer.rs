@@ -17,7 +17,7 @@ use tracing::Instrument;
 
 use crate::budget::{Allowance, Reserve, Slab};
 use crate::config::{MAX_PARTS, MIN_PART_SIZE};
-use crate::delivery::{Carrier, Delivery, Departed, InFlight};
+use crate::delivery::{Carrier, Delivery, Departed, Unacknowledged};
 use crate::error::Failure;
 use crate::flight::Flight;
 use crate::form::FileHead;
@@ -90,7 +90,7 @@ pub struct Intake {
     reserve: Option<Reserve>,
     media: Option<MediaType>,
     road: Option<Road>,
-    parts: InFlight,
+    parts: Unacknowledged,
 }
 
 /// The way to the delivering task.
@@ -127,7 +127,7 @@ impl Intake {
         limit: u64,
     ) -> Self {
         let most = declared.map_or(MAX_PARTS * route.part_size, |_| u64::MAX);
-        let parts = InFlight::default();
+        let parts = Unacknowledged::default();
         parts.give_up_through(&route.allowance);
         Self {
             inspector: Inspector::new(

@@ -13,6 +13,8 @@ mod everyone;
 mod refusal;
 #[path = "browser/reload.rs"]
 mod reload;
+#[path = "browser/scene.rs"]
+mod scene;
 #[path = "browser/script.rs"]
 mod script;
 #[path = "browser/truth.rs"]
@@ -24,6 +26,7 @@ use std::process::{Command, Stdio};
 use app::wire::FileType::{self, DocsFile, MsaImgs};
 use serde::Deserialize;
 
+use script::Script;
 use support::fixture::{Dir, Fixture};
 use support::sample::{self, KIB, MIB};
 use support::store::{ACCESS_KEY, BUCKET, SECRET_KEY};
@@ -97,14 +100,11 @@ async fn e08_without_javascript_the_form_uploads() {
     let (document, image) = (sample::pdf(6 * MIB), sample::jpeg(300 * KIB));
     let page: String = run(&fixture, "plain_form.mjs", &document, &image).await;
     assert!(page.to_lowercase().contains("stored"), "it says what was stored: {page}");
-    for name in ["a.pdf", "b.jpg"] {
-        println!("the page names {name}: {}", page.contains(name));
-    }
     take_both(&fixture, &document, &image).await;
     fixture.finish().await;
 }
 
-/// Runs a script of `frontend/e2e` with the server's address and the two files; its last line is JSON.
+/// Runs a script of `frontend/e2e` with the two files; its last line is JSON.
 async fn run<T: for<'a> Deserialize<'a>>(
     fixture: &Fixture,
     script: &str,
@@ -115,18 +115,9 @@ async fn run<T: for<'a> Deserialize<'a>>(
     let (a, b) = (files.path.join("a.pdf"), files.path.join("b.jpg"));
     std::fs::write(&a, document).unwrap();
     std::fs::write(&b, image).unwrap();
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../frontend/e2e").join(script);
-    let server = fixture.server.to_string();
-    let output = tokio::task::spawn_blocking(move || {
-        let mut node = Command::new("node");
-        node.arg(script).arg(server).arg(a).arg(b);
-        node.stderr(Stdio::inherit()).output().expect("node runs")
-    });
-    let output = output.await.unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success(), "the browser's script failed:\n{said}");
-    let last = said.lines().last().unwrap_or_default();
-    serde_json::from_str(last).unwrap_or_else(|error| panic!("{error}: {last}"))
+    let script = Script::start(script, fixture.server, &[a.to_str().unwrap(), b.to_str().unwrap()]);
+    let last = script.tells().await;
+    serde_json::from_str(&last).unwrap_or_else(|error| panic!("{error}: {last}"))
 }
 
 /// The law, as it is painted: nothing goes back, and 100 only after the store has read the last byte.

@@ -31,6 +31,12 @@ impl FileType {
     /// Both, in the order in which the page shows them.
     pub const ALL: [Self; 2] = [Self::DocsFile, Self::MsaImgs];
 
+    /// Its place in [`FileType::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
     /// The form field that carries this file.
     #[must_use]
     pub const fn field(self) -> &'static str {

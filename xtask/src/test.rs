@@ -37,8 +37,7 @@ const BROWSER: &[&str] = &["--package=frontend", "--target=wasm32-unknown-unknow
 /// Set-up or build do not work.
 pub fn run(places: &Places, filter: &[String]) -> Result<ExitCode, Failure> {
     tools::component(places, "fmt", "rustfmt")?;
-    tools::browser(places)?;
-    tools::fault_injectors()?;
+    tools::tests(places)?;
     tools::deny(places)?;
     site::build(places)?;
     server::build(places)?;

@@ -10,9 +10,11 @@ use crate::program::{self, Failure};
 
 const WASM: &str = "wasm32-unknown-unknown";
 
+const CHROMIUM: (&str, &str) = ("chromium", "/usr/bin/chromium");
+
 /// Debian's packages that the tests drive, each with the program that it brings.
 const TEST_PACKAGES: [(&str, &str); 4] = [
-    ("chromium", "/usr/bin/chromium"),
+    CHROMIUM,
     ("faketime", "/usr/bin/faketime"),
     ("fiu-utils", "/usr/bin/fiu-run"),
     ("rclone", "/usr/bin/rclone"),
@@ -101,18 +103,22 @@ pub fn shrinkers(places: &Places) -> Option<PathBuf> {
     }
 }
 
-/// What the browser tests import, and the browser; the variable CHROMIUM names another one.
+/// What drives the browser, and the browser; the variable CHROMIUM names another one.
 ///
 /// # Errors
 /// Something is missing and cannot be installed.
 pub fn browser(places: &Places) -> Result<(), Failure> {
     npm_ci(&places.workspace.join("frontend/e2e"), "playwright-core, which drives the browser")?;
-    let missing: Vec<&str> = TEST_PACKAGES
-        .into_iter()
-        .filter(|(name, file)| !Path::new(file).exists() && env::var_os(name.to_uppercase()).is_none())
-        .map(|(name, _)| name)
-        .collect();
-    if missing.is_empty() { Ok(()) } else { apt_install(&missing) }
+    packages(&[CHROMIUM])
+}
+
+/// What the tests run beside ours: the browser, what breaks a machine, and a reader of stores that is not ours.
+///
+/// # Errors
+/// Something is missing and cannot be installed.
+pub fn tests(places: &Places) -> Result<(), Failure> {
+    packages(&TEST_PACKAGES)?;
+    browser(places)
 }
 
 /// Debian's nginx and HAProxy, which the bench compares with; `programs` are theirs.
@@ -124,14 +130,6 @@ pub fn byte_pipes(programs: &[&Path]) -> Result<(), Failure> {
         programs.iter().filter(|program| !program.exists()).filter_map(|program| program.file_name());
     let missing: Vec<&str> = missing.filter_map(|name| name.to_str()).collect();
     if missing.is_empty() { Ok(()) } else { apt_install(&missing) }
-}
-
-/// What tests put around the binary to break its machine: a wall clock that jumps.
-///
-/// # Errors
-/// It is missing and cannot be installed.
-pub fn fault_injectors() -> Result<(), Failure> {
-    if program::on_path("faketime").is_some() { Ok(()) } else { apt_install(&["faketime"]) }
 }
 
 /// The folder of the bench's npm peers, with our glue.
@@ -171,6 +169,15 @@ fn npm_ci(folder: &Path, what: &str) -> Result<(), Failure> {
         ["ci", "--no-audit", "--no-fund", "--ignore-scripts", "--no-update-notifier", "--loglevel=error"];
     program::run(Command::new(npm).args(options).current_dir(folder).stdout(Stdio::null()))?;
     fs::write(&done, lock).map_err(Failure::at(&done))
+}
+
+/// Installs those of Debian's packages whose program is not there; a variable of its name stands for another one.
+fn packages(needed: &[(&str, &str)]) -> Result<(), Failure> {
+    let is_there =
+        |name: &str, program: &str| Path::new(program).exists() || env::var_os(name.to_uppercase()).is_some();
+    let missing: Vec<&str> =
+        needed.iter().filter(|(name, program)| !is_there(name, program)).map(|(name, _)| *name).collect();
+    if missing.is_empty() { Ok(()) } else { apt_install(&missing) }
 }
 
 fn apt_install(packages: &[&str]) -> Result<(), Failure> {

@@ -124,7 +124,7 @@ impl Live {
             let Some(link) = self.state.with_untracked(link) else { continue };
             if let Some(seconds) = seconds_of(&link) {
                 later(Duration::from_secs(seconds), move || {
-                    self.change(|state| state.places[kind.index()].ended_link = link);
+                    self.change(|state| state.places[kind.file_type.index()].ended_link = link);
                 });
             }
         }

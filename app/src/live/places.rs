@@ -102,7 +102,7 @@ impl Live {
     fn show(&'static self, kind: Kind, chosen: Option<Preview>) {
         let words = self.session.words;
         self.change(move |state| {
-            let place = &mut state.places[kind.index()];
+            let place = &mut state.places[kind.file_type.index()];
             if let Some(url) = place.chosen.take().and_then(|before| before.thumbnail) {
                 drop(Url::revoke_object_url(&url));
             }
@@ -122,7 +122,7 @@ impl Live {
         self.show(kind, None);
         self.change(move |state| {
             state.alert = joined(&refusal.sentence, &refusal.advice);
-            state.places[kind.index()].refusal = Some(refusal);
+            state.places[kind.file_type.index()].refusal = Some(refusal);
         });
     }
 
@@ -133,7 +133,7 @@ impl Live {
             state.alert = refusal.sentence.clone();
             // What is refused already says why.
             if state.places.iter().all(|place| place.refusal.is_none()) {
-                state.places[document.index()].refusal = Some(refusal);
+                state.places[document.file_type.index()].refusal = Some(refusal);
             }
         });
         dom::focus(document.file_type.field());

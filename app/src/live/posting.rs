@@ -116,7 +116,7 @@ impl Live {
     /// A file that was changed or moved since it was chosen breaks the POST as a bad connection does.
     fn look_for_moved_files(&'static self) {
         for Chosen { file_type, file } in self.pending() {
-            let kind = self.session.kinds[file_type as usize];
+            let kind = self.session.kinds[file_type.index()];
             spawn_local(async move {
                 if !choosing::is_readable(&file).await {
                     self.refuse(kind, unreadable(self.session.words, &shown(&file.name())));

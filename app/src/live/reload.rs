@@ -60,7 +60,7 @@ impl Live {
             for (file_type, bytes, name) in &memory.files {
                 let size = size(words, *bytes);
                 let preview = Preview { name: name.clone(), size, thumbnail: None, is_here: false };
-                state.places[*file_type as usize].chosen = Some(preview);
+                state.places[file_type.index()].chosen = Some(preview);
             }
         });
     }

@@ -104,7 +104,6 @@ fn wants_more(socket: &TcpStream) -> io::Result<()> {
 
 fn keep_little_unsent(plaintext: &Plaintext) {
     let socket = socket(plaintext);
-    #[cfg(any(target_os = "android", target_os = "linux"))]
     if let Err(error) = SockRef::from(socket).set_tcp_notsent_lowat(NOTSENT_LOWAT) {
         tracing::debug!(%error, "TCP_NOTSENT_LOWAT not set: the bars run further ahead");
     }

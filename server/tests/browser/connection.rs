@@ -1,63 +1,15 @@
 //! What a person sees of the connection: closed, cut, absent, half blocked, or with TLS.
 
-use std::path::PathBuf;
-
 use server::config::Config;
 
+use crate::scene::{SLOW, Scene};
 use crate::script::Script;
 use crate::support::fixture::{Dir, Fixture};
-use crate::support::proxy::Proxy;
 use crate::support::sample::{self, MIB};
 use crate::support::store::Op;
 
 /// A document whose first part is stored long before its last byte is sent.
 const SIZE: usize = 12 * MIB;
-/// Bytes a second of a slow way to the server.
-const SLOW: u64 = 4_000_000;
-/// Of what the browser has sent by then, one part is whole and the file is not.
-const MIDDLE: u64 = 7 * MIB as u64;
-
-/// A server, a proxy between it and the browser, and a document to send.
-struct Scene {
-    fixture: Fixture,
-    way: Proxy,
-    document: Vec<u8>,
-    dir: Dir,
-}
-
-impl Scene {
-    async fn new() -> Self {
-        let fixture = Fixture::start().await;
-        let way = Proxy::start(fixture.server).await;
-        let scene = Self { fixture, way, document: sample::pdf(SIZE), dir: Dir::new() };
-        std::fs::write(scene.file(), &scene.document).unwrap();
-        scene
-    }
-
-    fn file(&self) -> PathBuf {
-        self.dir.path.join("report.pdf")
-    }
-
-    fn run(&self, script: &str, mode: &str) -> Script {
-        Script::start(script, self.way.addr, &[mode, self.file().to_str().unwrap()])
-    }
-
-    /// Slows the way down and lets the script send, up to the middle of the document.
-    async fn send_half(&self, script: &mut Script) {
-        script.reaches("ready").await;
-        self.way.up.limit(SLOW);
-        let before = self.way.up.bytes();
-        script.go();
-        self.way.up.passed(before + MIDDLE).await;
-    }
-
-    async fn stores_one(self) {
-        self.fixture.take_only(&self.document).await;
-        assert_eq!(self.fixture.store.calls_of(Op::Complete).len(), 1, "{}", self.fixture.store.log());
-        self.fixture.finish().await;
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e01_tab_closed_in_the_middle() {
     leaves_nothing("close").await;
@@ -70,8 +22,8 @@ async fn e01_cancel_pressed_in_the_middle() {
 
 /// A person who ends an upload in the middle: the script checks what another tab hears of it.
 async fn leaves_nothing(how: &str) {
-    let scene = Scene::new().await;
-    let mut script = scene.run("leaving.mjs", how);
+    let scene = Scene::new(SIZE).await;
+    let mut script = scene.run("leaving.mjs", &[how]);
     scene.send_half(&mut script).await;
     script.reaches("in the middle").await;
     script.go();
@@ -83,8 +35,8 @@ async fn leaves_nothing(how: &str) {
 /// An upload to a server that needs no network goes on without one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e06_offline_but_the_server_is_near() {
-    let scene = Scene::new().await;
-    let mut script = scene.run("broken.mjs", "near");
+    let scene = Scene::new(SIZE).await;
+    let mut script = scene.run("broken.mjs", &["near"]);
     scene.send_half(&mut script).await;
     script.reaches("in the middle").await;
     // Longer than a silence that the page would take for a broken connection.
@@ -96,8 +48,8 @@ async fn e06_offline_but_the_server_is_near() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e03_socket_and_upload_die_and_come_back() {
-    let mut scene = Scene::new().await;
-    let mut script = scene.run("broken.mjs", "cut");
+    let mut scene = Scene::new(SIZE).await;
+    let mut script = scene.run("broken.mjs", &["cut"]);
     scene.send_half(&mut script).await;
     scene.way.refuse().await;
     script.reaches("broken").await;
@@ -114,8 +66,8 @@ async fn e03_socket_and_upload_die_and_come_back() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e03_the_way_stays_dead_until_the_page_gives_up() {
-    let mut scene = Scene::new().await;
-    let mut script = scene.run("broken.mjs", "dead");
+    let mut scene = Scene::new(SIZE).await;
+    let mut script = scene.run("broken.mjs", &["dead"]);
     scene.send_half(&mut script).await;
     scene.way.refuse().await;
     script.reaches("given up").await;
@@ -130,9 +82,9 @@ async fn e03_the_way_stays_dead_until_the_page_gives_up() {
 /// The store had everything when the connection died: what comes back is the news, and no second object.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e03_what_was_whole_is_stored_without_the_page() {
-    let mut scene = Scene::new().await;
+    let mut scene = Scene::new(SIZE).await;
     let gate = scene.fixture.store.on(Op::Complete).holds_before();
-    let mut script = scene.run("broken.mjs", "whole");
+    let mut script = scene.run("broken.mjs", &["whole"]);
     script.reaches("ready").await;
     script.go();
     scene.fixture.store.called(Op::Complete, 1).await;
@@ -149,16 +101,16 @@ async fn e03_what_was_whole_is_stored_without_the_page() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e05_double_click_on_upload() {
-    let scene = Scene::new().await;
-    let script = scene.run("double_click.mjs", "");
+    let scene = Scene::new(SIZE).await;
+    let script = scene.run("double_click.mjs", &[]);
     script.ends().await;
     scene.stores_one().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e06_offline_in_the_middle() {
-    let scene = Scene::new().await;
-    let mut script = scene.run("broken.mjs", "offline");
+    let scene = Scene::new(SIZE).await;
+    let mut script = scene.run("broken.mjs", &["offline"]);
     scene.send_half(&mut script).await;
     script.reaches("in the middle").await;
     // Chromium's own offline lets a running request go on.
@@ -177,10 +129,10 @@ async fn e06_offline_in_the_middle() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e07_socket_blocked_by_a_proxy() {
-    let scene = Scene::new().await;
+    let scene = Scene::new(SIZE).await;
     scene.way.block("GET /ws");
     let gate = scene.fixture.store.on(Op::Complete).holds_before();
-    let mut script = scene.run("no_socket.mjs", "blocked");
+    let mut script = scene.run("no_socket.mjs", &["blocked"]);
     script.reaches("ready").await;
     scene.way.up.limit(SLOW);
     script.go();
@@ -194,8 +146,8 @@ async fn e07_socket_blocked_by_a_proxy() {
 /// Connected, but nothing comes through until the whole file is sent.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn e07_socket_open_but_silent() {
-    let scene = Scene::new().await;
-    let mut script = scene.run("no_socket.mjs", "silent");
+    let scene = Scene::new(SIZE).await;
+    let mut script = scene.run("no_socket.mjs", &["silent"]);
     script.reaches("ready").await;
     scene.way.up.limit(SLOW);
     scene.way.down.stall();

@@ -2,16 +2,14 @@
 //!
 //! The scripts record every change of the page: nothing solid shrinks, and nothing is at 100 before it is stored.
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use server::config::Config;
 
-use crate::script::Script;
-use crate::support::fixture::{Dir, Fixture};
-use crate::support::proxy::Proxy;
-use crate::support::sample::{self, MIB};
+use crate::scene::Scene;
+use crate::support::fixture::Fixture;
+use crate::support::sample::MIB;
 use crate::support::store::{Op, error_xml};
 use crate::support::wall_clock_ms;
 
@@ -20,39 +18,6 @@ const SIZE: usize = 17 * MIB;
 const PARTS: u32 = 4;
 /// What a script may tell of the time: it counts whole milliseconds.
 const MILLISECOND: f64 = 1.0;
-
-/// A document to send, to a server whose store can be told what to do.
-struct Scene {
-    fixture: Fixture,
-    document: Vec<u8>,
-    dir: Dir,
-}
-
-impl Scene {
-    async fn new() -> Self {
-        Self::of(Fixture::start().await)
-    }
-
-    fn of(fixture: Fixture) -> Self {
-        let scene = Self { fixture, document: sample::pdf(SIZE), dir: Dir::new() };
-        std::fs::write(scene.dir.path.join("report.pdf"), &scene.document).unwrap();
-        scene
-    }
-
-    fn run(&self, script: &str, how: &str) -> Script {
-        self.run_by(script, how, self.fixture.server)
-    }
-
-    fn run_by(&self, script: &str, how: &str, address: std::net::SocketAddr) -> Script {
-        let file: &Path = &self.dir.path.join("report.pdf");
-        Script::start(script, address, &[how, file.to_str().unwrap()])
-    }
-
-    async fn stores_one(self) {
-        self.fixture.take_only(&self.document).await;
-        self.fixture.finish().await;
-    }
-}
 
 /// A state of the document's card.
 #[derive(Debug, Deserialize)]
@@ -65,10 +30,10 @@ struct Painted {
 /// UX.md, 2.10, 1: the solid parts follow the store's answers, the thin lane what is received.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn solid_is_only_what_the_store_has_confirmed() {
-    let scene = Scene::new().await;
+    let scene = Scene::new(SIZE).await;
     let store = &scene.fixture.store;
     let gates: Vec<_> = (1..=PARTS).map(|part| store.on(Op::UploadPart).part(part).holds_after()).collect();
-    let mut script = scene.run("stores.mjs", "slow");
+    let mut script = scene.run("stores.mjs", &["slow"]);
     script.reaches("ready").await;
     script.go();
     store.part_read(PARTS, (SIZE % (5 * MIB)) as u64).await;
@@ -96,11 +61,11 @@ async fn solid_is_only_what_the_store_has_confirmed() {
 async fn part_3_is_named_while_it_is_tried_again() {
     // A second at least before the second attempt: a failed part's own colour is to be seen until then.
     let backoff = |config: &mut Config| config.clocks.store_backoff = Duration::from_secs(2);
-    let scene = Scene::of(Fixture::setup().config(backoff).start().await);
+    let scene = Scene::of(Fixture::setup().config(backoff).start().await, SIZE).await;
     let store = &scene.fixture.store;
     store.on(Op::UploadPart).part(3).once().fails(503, "SlowDown");
     let gate = store.on(Op::UploadPart).part(3).nth(2).holds_before();
-    let mut script = scene.run("stores.mjs", "again");
+    let mut script = scene.run("stores.mjs", &["again"]);
     script.reaches("ready").await;
     script.go();
     script.reaches("trying again").await;
@@ -113,9 +78,9 @@ async fn part_3_is_named_while_it_is_tried_again() {
 /// UX.md, 2.10, 2: and for good.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn part_3_fails_and_trying_again_stores_it() {
-    let scene = Scene::new().await;
+    let scene = Scene::new(SIZE).await;
     scene.fixture.store.on(Op::UploadPart).part(3).fails(503, "SlowDown");
-    let mut script = scene.run("stores.mjs", "failing");
+    let mut script = scene.run("stores.mjs", &["failing"]);
     script.reaches("ready").await;
     script.go();
     script.reaches("failed").await;
@@ -129,9 +94,9 @@ async fn part_3_fails_and_trying_again_stores_it() {
 /// UX.md, 2.10, 3.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_200_with_an_error_inside_is_a_failure() {
-    let scene = Scene::new().await;
+    let scene = Scene::new(SIZE).await;
     scene.fixture.store.on(Op::Complete).answers(200, &error_xml("InternalError"));
-    let mut script = scene.run("stores.mjs", "false");
+    let mut script = scene.run("stores.mjs", &["false"]);
     script.reaches("ready").await;
     script.go();
     script.reaches("failed").await;
@@ -144,16 +109,15 @@ async fn a_200_with_an_error_inside_is_a_failure() {
 /// UX.md, 2.10, 4: only the socket; the POST goes on.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_snapshot_mends_what_the_socket_missed() {
-    let scene = Scene::new().await;
+    let mut scene = Scene::new(SIZE).await;
     let store = &scene.fixture.store;
     let gates: Vec<_> = (1..=PARTS).map(|part| store.on(Op::UploadPart).part(part).holds_after()).collect();
-    let mut way = Proxy::start(scene.fixture.server).await;
-    let mut script = scene.run_by("stores.mjs", "dropped", way.addr);
+    let mut script = scene.run("stores.mjs", &["dropped"]);
     script.reaches("ready").await;
     script.go();
     gates[0].cancel();
     script.reaches("one stored").await;
-    way.block("GET /ws");
+    scene.way.block("GET /ws");
     script.go();
     script.reaches("alone").await;
     for (gate, part) in gates[1..3].iter().zip(2..) {
@@ -164,7 +128,7 @@ async fn one_snapshot_mends_what_the_socket_missed() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     script.go();
     script.reaches("nothing moved").await;
-    way.heal().await;
+    scene.way.heal().await;
     script.go();
     script.reaches("mended").await;
     gates[3].cancel();
@@ -176,8 +140,8 @@ async fn one_snapshot_mends_what_the_socket_missed() {
 /// With nginx's defaults in between the server hears of an upload when all of it has left the browser.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_proxy_that_holds_the_upload_back_is_named() {
-    let scene = Scene::new().await;
-    let mut script = scene.run("stores.mjs", "buffered");
+    let scene = Scene::new(SIZE).await;
+    let mut script = scene.run("stores.mjs", &["buffered"]);
     script.reaches("ready").await;
     script.go();
     script.ends().await;
@@ -186,20 +150,18 @@ async fn a_proxy_that_holds_the_upload_back_is_named() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_socket_tells_the_end_and_the_key_is_found() {
-    let scene = Scene::new().await;
+    let scene = Scene::new(SIZE).await;
     let gate = scene.fixture.store.on(Op::Complete).holds_before();
-    let way = Proxy::start(scene.fixture.server).await;
-    let mut script = scene.run_by("stores.mjs", "dead", way.addr);
+    let mut script = scene.run("stores.mjs", &["dead"]);
     script.reaches("ready").await;
     script.go();
     script.reaches("whole").await;
-    way.block("POST /upload");
+    scene.way.block("POST /upload");
     script.go();
     script.reaches("broken").await;
     gate.cancel();
     script.go();
     script.ends().await;
-    assert_eq!(scene.fixture.store.calls_of(Op::Complete).len(), 1, "{}", scene.fixture.store.log());
     scene.stores_one().await;
 }
 
@@ -207,14 +169,14 @@ async fn the_socket_tells_the_end_and_the_key_is_found() {
 const SESSION: Duration = Duration::from_secs(2);
 
 async fn short_session() -> Scene {
-    Scene::of(Fixture::setup().config(|config| config.clocks.session = SESSION).start().await)
+    Scene::of(Fixture::setup().config(|config| config.clocks.session = SESSION).start().await, SIZE).await
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_whose_session_has_ended_uploads() {
     let scene = short_session().await;
     let gate = scene.fixture.store.on(Op::Complete).holds_before();
-    let mut script = scene.run("chosen_long_ago.mjs", "expired");
+    let mut script = scene.run("chosen_long_ago.mjs", &["expired"]);
     script.reaches("ready").await;
     script.go();
     script.reaches("told live").await;
@@ -226,17 +188,16 @@ async fn a_page_whose_session_has_ended_uploads() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_that_learns_of_it_by_the_refusal_uploads() {
-    let scene = short_session().await;
+    let mut scene = short_session().await;
     let gate = scene.fixture.store.on(Op::Complete).holds_before();
-    let mut way = Proxy::start(scene.fixture.server).await;
-    way.block("GET /ws");
-    let mut script = scene.run_by("chosen_long_ago.mjs", "refused", way.addr);
+    scene.way.block("GET /ws");
+    let mut script = scene.run("chosen_long_ago.mjs", &["refused"]);
     script.reaches("ready").await;
     script.go();
     script.reaches("ended").await;
     // Beyond the session's end, and until the page tries its socket every few seconds only.
     tokio::time::sleep(SESSION * 5).await;
-    way.heal().await;
+    scene.way.heal().await;
     script.go();
     script.reaches("told live").await;
     gate.cancel();
@@ -247,8 +208,8 @@ async fn a_page_that_learns_of_it_by_the_refusal_uploads() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_has_changed_is_refused_by_its_name() {
-    let scene = Scene::new().await;
-    let mut script = scene.run("chosen_long_ago.mjs", "changed");
+    let scene = Scene::new(SIZE).await;
+    let mut script = scene.run("chosen_long_ago.mjs", &["changed"]);
     script.reaches("ready").await;
     script.go();
     script.reaches("refused").await;

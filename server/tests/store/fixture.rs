@@ -11,18 +11,12 @@ use aws_sdk_s3::config::{
     StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use aws_smithy_runtime_api::client::http::{
-    HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
-};
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_types::body::SdkBody;
-use hyper_util::client::legacy;
-use hyper_util::rt::TokioExecutor;
 use server::embedded::Store;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::plain_http::plain_http;
 
 pub const ACCESS_KEY: &str = "test";
 pub const SECRET_KEY: &str = "test-secret";
@@ -142,31 +136,9 @@ pub fn client(address: SocketAddr, checksums: bool) -> Client {
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
         .request_checksum_calculation(request)
         .response_checksum_validation(response)
-        .http_client(http_client_fn(|_, _| SharedHttpConnector::new(Connector::new())))
+        .http_client(plain_http())
         .build();
     Client::from_conf(config)
-}
-
-/// hyper's own client below the SDK.
-#[derive(Debug, Clone)]
-struct Connector(legacy::Client<legacy::connect::HttpConnector, SdkBody>);
-
-impl Connector {
-    fn new() -> Self {
-        Self(legacy::Client::builder(TokioExecutor::new()).build_http())
-    }
-}
-
-impl HttpConnector for Connector {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let client = self.0.clone();
-        HttpConnectorFuture::new(async move {
-            let request = request.try_into_http1x().map_err(|e| ConnectorError::user(e.into()))?;
-            let response = client.request(request).await.map_err(|e| ConnectorError::io(e.into()))?;
-            HttpResponse::try_from(response.map(SdkBody::from_body_1_x))
-                .map_err(|e| ConnectorError::other(e.into(), None))
-        })
-    }
 }
 
 /// The S3 error code of a refusal.

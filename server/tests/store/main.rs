@@ -11,4 +11,6 @@ mod listing;
 mod model;
 mod multipart;
 mod objects;
+#[path = "../support/plain_http.rs"]
+mod plain_http;
 mod streaming;

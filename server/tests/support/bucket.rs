@@ -6,16 +6,8 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_s3::operation::abort_multipart_upload::AbortMultipartUploadError;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
-use aws_smithy_runtime_api::client::http::{
-    HttpConnector as SmithyConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn,
-};
-use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
-use aws_smithy_runtime_api::client::result::ConnectorError;
-use aws_smithy_types::body::SdkBody;
-use hyper_util::client::legacy;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
 
+use super::plain_http::plain_http;
 use super::store::{ACCESS_KEY, BUCKET, SECRET_KEY};
 
 /// The bucket, to be looked into.
@@ -44,7 +36,7 @@ impl Bucket {
             .credentials_provider(Credentials::new(ACCESS_KEY, SECRET_KEY, None, None, "test"))
             .endpoint_url(format!("http://{store}"))
             .force_path_style(true)
-            .http_client(http_client_fn(|_, _| SharedHttpConnector::new(Plain::new())))
+            .http_client(plain_http())
             .build();
         Self { client: Client::from_conf(config) }
     }
@@ -128,27 +120,5 @@ impl Bucket {
     pub async fn abort(&self, key: &str, upload_id: &str) {
         let abort = self.client.abort_multipart_upload().bucket(BUCKET).key(key).upload_id(upload_id);
         abort.send().await.expect("the upload is aborted");
-    }
-}
-
-/// The SDK's requests over a plain hyper client: not the server's own connector.
-#[derive(Clone, Debug)]
-struct Plain(legacy::Client<HttpConnector, SdkBody>);
-
-impl Plain {
-    fn new() -> Self {
-        Self(legacy::Client::builder(TokioExecutor::new()).build_http())
-    }
-}
-
-impl SmithyConnector for Plain {
-    fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let client = self.0.clone();
-        HttpConnectorFuture::new(async move {
-            let request = request.try_into_http1x().map_err(|error| ConnectorError::user(error.into()))?;
-            let answer = client.request(request).await.map_err(|error| ConnectorError::io(error.into()))?;
-            HttpResponse::try_from(answer.map(SdkBody::from_body_1_x))
-                .map_err(|error| ConnectorError::other(error.into(), None))
-        })
     }
 }

@@ -16,6 +16,7 @@ pub mod store;
 mod store_wire;
 
 pub mod bucket;
+mod plain_http;
 pub mod log;
 pub mod child;
 pub mod disk;

@@ -1,4 +1,4 @@
-//! Whether a data directory holds the files of its objects, and no other (the layout: `embedded/src/keys.rs`).
+//! Whether a data directory holds the files of its objects, and no other (the layout: `embedded/src/paths.rs`).
 
 use std::collections::BTreeSet;
 use std::fs;
