@@ -33,6 +33,6 @@ mod paint;
 pub mod document;
 pub mod page;
 
-pub use document::{PageConfig, page_html, result_html, result_page, shell};
+pub use document::{PageConfig, document_html, head, page_html, result_html, result_page, shell};
 pub use live::start;
 pub use words::{Language, Words};

@@ -17,6 +17,8 @@ pub use ingress::{error, form, ids, kind, peer};
 pub mod config;
 pub mod listener;
 pub mod routes;
+pub mod api;
+pub mod docs;
 pub mod headers;
 pub mod arrival;
 pub mod origins;

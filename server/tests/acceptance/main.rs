@@ -14,6 +14,7 @@ mod bad_request;
 mod bad_size;
 mod cancel;
 mod checksums;
+mod description;
 mod documents;
 mod encryption;
 mod framing;
