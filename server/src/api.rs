@@ -6,10 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use app::wire::{CLIENT_ID_HEADER, FileMessage, FileType, Problem, UploadAnswer};
 use axum::body::Bytes;
 use axum::http::StatusCode;
+use serde_json::{Value, json};
+use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::header::HeaderBuilder;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::response::ResponseBuilder;
-use utoipa::openapi::schema::{AnyOf, Object, SchemaFormat, SchemaType, Type};
+use utoipa::openapi::schema::{Object, SchemaFormat, SchemaType, Type};
 use utoipa::openapi::{AllOf, ContentBuilder, KnownFormat, Ref, RefOr, Required, Response, Schema};
 use utoipa::{IntoParams, IntoResponses, OpenApi, PartialSchema, ToSchema};
 
@@ -91,29 +93,50 @@ fn code(failures: &[Failure]) -> Schema {
     Schema::Object(object.description(Some("The stable name of a failure.")).build())
 }
 
-/// The form, with either file or both; text fields are accepted and ignored.
+/// The form, with either file or both.
 pub struct UploadForm;
 
 impl ToSchema for UploadForm {}
 
 impl PartialSchema for UploadForm {
     fn schema() -> RefOr<Schema> {
-        let with = |file: FileType| {
-            let form = Object::builder().required(file.field());
-            FileType::ALL.into_iter().fold(form, |form, file| form.property(file.field(), content_of(file)))
-        };
-        let either = FileType::ALL.into_iter().fold(AnyOf::builder(), |any, file| any.item(with(file)));
-        either.description(Some("Either file, or both; text fields are accepted and ignored.")).into()
+        let binary = SchemaFormat::KnownFormat(KnownFormat::Binary);
+        let form = FileType::ALL.into_iter().fold(Object::builder(), |form, file| {
+            let content = Object::builder().schema_type(Type::String).format(Some(binary.clone()));
+            let text = format!("What its bytes are counts, not what the part says: {}.", media_types(file));
+            form.property(file.field(), content.description(Some(text)))
+        });
+        let either = FileType::ALL.map(|file| json!({ "required": [file.field()] }));
+        let form = form.extensions(Some(keyword("anyOf", json!(either))));
+        let text = "Either file, or both. Text fields are accepted and ignored, SVG is refused unless the server allows it.";
+        form.description(Some(text)).into()
     }
 }
 
-fn content_of(file: FileType) -> Object {
+/// The types that a file may be of, as a list.
+#[must_use]
+pub fn media_types(file: FileType) -> String {
     let types = MediaType::ALL.into_iter().filter(|media| media.file_type() == file);
-    let types: Vec<_> = types.map(|media| format!("`{}`", media.mime())).collect();
-    let svg = if file == FileType::MsaImgs { " (the last one where the server allows it)" } else { "" };
-    let text = format!("What its bytes are counts, not what the part says: {}{svg}.", types.join(", "));
-    let binary = SchemaFormat::KnownFormat(KnownFormat::Binary);
-    Object::builder().schema_type(Type::String).format(Some(binary)).description(Some(text)).build()
+    types.map(MediaType::mime).collect::<Vec<_>>().join(", ")
+}
+
+/// A keyword of JSON Schema that utoipa's objects do not have.
+fn keyword(name: &str, value: Value) -> Extensions {
+    [(name, value)].into_iter().collect()
+}
+
+/// A server-sent event.
+pub struct Event;
+
+impl ToSchema for Event {}
+
+impl PartialSchema for Event {
+    fn schema() -> RefOr<Schema> {
+        let message = keyword("contentSchema", json!(Ref::from_schema_name("FileMessage")));
+        let data = Object::builder().schema_type(Type::String).content_media_type("application/json");
+        let data = data.extensions(Some(message)).description(Some("A `FileMessage`."));
+        Object::builder().property("data", data).required("data").into()
+    }
 }
 
 /// What the head of an upload may announce.

@@ -151,15 +151,10 @@ fn type_section(name: &str, schema: &RefOr<Schema>) -> AnyView {
     .into_any()
 }
 
-/// The members of an object; of alternatives, those of the first, all of them optional.
 fn members(schema: &RefOr<Schema>) -> Vec<AnyView> {
-    let (schema, is_sure) = match schema {
-        RefOr::T(Schema::AnyOf(any)) => (any.items.first(), false),
-        schema => (Some(schema), true),
-    };
-    let Some(RefOr::T(Schema::Object(object))) = schema else { return Vec::new() };
+    let RefOr::T(Schema::Object(object)) = schema else { return Vec::new() };
     let members = object.properties.iter().map(|(name, member)| {
-        let is_needed = is_sure && object.required.contains(name);
+        let is_needed = object.required.contains(name);
         term(name.clone(), (kind(member), needed(is_needed)), about(member))
     });
     members.collect()
@@ -169,7 +164,6 @@ fn about(member: &RefOr<Schema>) -> Option<&str> {
     match member {
         RefOr::T(Schema::Object(object)) => object.description.as_deref(),
         RefOr::T(Schema::Array(array)) => array.description.as_deref(),
-        RefOr::T(Schema::AnyOf(any)) => any.description.as_deref(),
         RefOr::T(Schema::OneOf(one)) => one.items.iter().find_map(about),
         RefOr::T(_) => None,
         RefOr::Ref(reference) => Some(&reference.description),

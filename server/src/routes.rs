@@ -1,6 +1,6 @@
 //! Every route, and what stands before it.
 
-use app::wire::{FileMessage, Snapshot, UploadAnswer};
+use app::wire::{FileType, Snapshot, UploadAnswer};
 use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::ws::WebSocketUpgrade;
@@ -10,7 +10,7 @@ use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use axum::{Extension, Json, Router, middleware};
 use futures_util::TryStreamExt;
 use serde::Deserialize;
@@ -69,10 +69,13 @@ impl FromRef<Server> for Access {
 pub fn router(server: Server) -> Router {
     let cross_origin = middleware::from_fn_with_state(server.access.origins.clone(), origins::answer);
     let frame = middleware::from_fn_with_state(server.access.proxies.clone(), headers::frame);
+    let (schemas, paths, _) = routes!(watch);
+    // Whatever the method, without an upgrade it is told of that (FAULTS.md, F18).
+    let socket = (schemas, paths, any(watch));
     let described = OpenApiRouter::with_openapi(api::base())
         .routes(routes!(upload))
         .routes(routes!(snapshot, cancel))
-        .routes(routes!(watch))
+        .routes(socket)
         .routes(routes!(events))
         .routes(routes!(page_or_socket))
         .routes(routes!(healthy))
@@ -233,7 +236,7 @@ async fn watch(
 /// curl -N "http://127.0.0.1:3000/events?client_id=me"
 /// ```
 #[utoipa::path(get, path = "/events", params(api::WatchedId), responses(
-    (status = 200, description = "A message an event.", body = FileMessage, content_type = "text/event-stream"),
+    (status = 200, description = "A message an event.", body = api::Event, content_type = "text/event-stream"),
     api::WatchProblem,
 ))]
 async fn events(
@@ -263,7 +266,12 @@ async fn events(
 ///      -F docs_field=@report.pdf http://127.0.0.1:3000/upload
 /// ```
 #[utoipa::path(post, path = UPLOAD, params(api::UploadHeaders), request_body(
-    content = api::UploadForm, content_type = "multipart/form-data",
+    content = api::UploadForm,
+    content_type = "multipart/form-data",
+    encoding(
+        ("docs_field" = (content_type = api::media_types(FileType::DocsFile))),
+        ("msa_imgs" = (content_type = api::media_types(FileType::MsaImgs))),
+    ),
 ), responses(
     (status = 200, description = "Every file is stored.", content(
         (UploadAnswer = "application/json"),

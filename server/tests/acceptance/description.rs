@@ -169,6 +169,8 @@ async fn the_description_has_every_route() {
             if described.contains(method) {
                 description.has(method, path, &answer);
                 assert_ne!(answer.status, 405, "{method} {path}");
+            } else if path == "/ws" {
+                answer.problem(426, "upgrade_required");
             } else {
                 answer.problem(405, "method_not_allowed");
                 let allowed = answer.header("allow").unwrap().split(',').filter(|method| *method != "HEAD");
