@@ -102,12 +102,15 @@ impl PartialSchema for UploadForm {
     fn schema() -> RefOr<Schema> {
         let binary = SchemaFormat::KnownFormat(KnownFormat::Binary);
         let form = FileType::ALL.into_iter().fold(Object::builder(), |form, file| {
-            let content = Object::builder().schema_type(Type::String).format(Some(binary.clone()));
+            let content =
+                Object::builder().schema_type(Type::String).format(Some(binary.clone())).min_length(Some(1));
             let text = format!("What its bytes are counts, not what the part says: {}.", media_types(file));
             form.property(file.field(), content.description(Some(text)))
         });
         let either = FileType::ALL.map(|file| json!({ "required": [file.field()] }));
-        let form = form.extensions(Some(keyword("anyOf", json!(either))));
+        // Whatever has a control character in its name cannot be read.
+        let name = Object::builder().schema_type(Type::String).pattern(Some("^[^\\x00-\\x1f\\x7f]*$"));
+        let form = form.property_names(Some(name)).extensions(Some(keyword("anyOf", json!(either))));
         let text = "Either file, or both. Text fields are accepted and ignored, SVG is refused unless the server allows it.";
         form.description(Some(text)).into()
     }
