@@ -181,12 +181,12 @@ async fn the_description_has_every_route() {
     fixture.finish().await;
 }
 
+/// A validator of OpenAPI 3.1 reads it in `outside/schemathesis.sh`.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_description_is_whole() {
     let fixture = Fixture::start().await;
     let description = Description::of(&fixture).await;
     assert_eq!(description.0["openapi"], "3.1.0");
-    serde_json::from_value::<utoipa::openapi::OpenApi>(description.0.clone()).expect("it can be read");
     for reference in named(&description.0, "$ref") {
         description.referred(reference.as_str().unwrap());
     }
@@ -224,13 +224,15 @@ async fn what_is_answered_is_what_is_described() {
     description.has("DELETE", "/uploads/{upload_id}", &ended);
     let events = get(server, "/events?client_id=described").await;
     description.has("GET", "/events", &events);
-    let message =
+    let stream =
         &description.0["paths"]["/events"]["get"]["responses"]["200"]["content"]["text/event-stream"];
+    let event = description.resolved(&stream["schema"])[0];
+    let message = &event["properties"]["data"]["contentSchema"];
     let text = events.text();
     let told: Vec<&str> = text.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
     assert_eq!(told.len(), 2, "{text}");
     for data in told {
-        description.fits(&serde_json::from_str(data).unwrap(), &[&message["schema"]], "an event");
+        description.fits(&serde_json::from_str(data).unwrap(), &[message], "an event");
     }
 
     for (form, status) in [

@@ -1,6 +1,9 @@
 """What a schema cannot say to schemathesis of `POST /upload`."""
 import schemathesis
 from schemathesis.core.parameters import ParameterLocation
+from schemathesis.generation import GenerationMode
+from schemathesis.generation.meta import ComponentInfo
+from schemathesis.transport.serialization import Binary
 
 SIZES = {"docs_field": "x-docs-filesize", "msa_imgs": "x-image-filesize"}
 # A file begins as its field's types do; what follows is schemathesis's.
@@ -20,17 +23,22 @@ def content(value):
 def before_call(context, case, kwargs):
     if case.operation.label != "POST /upload" or not isinstance(case.body, dict):
         return
-    files = [field for field in SIZES if field in case.body]
+    # Cases share both.
+    headers, body = case.headers.copy(), dict(case.body)
+    files = [field for field in SIZES if field in body]
     wrong = {place for place, component in case.meta.components.items() if component.mode.is_negative}
     if case.meta.generation.mode.is_positive and not wrong:
         for field, header in SIZES.items():
-            is_declared = case.headers.pop(header, None) is not None
+            is_declared = headers.pop(header, None) is not None
             if field in files:
-                case.body[field] = BEGINNINGS[field] + (content(case.body[field]) or b"")
+                body[field] = Binary(BEGINNINGS[field] + (content(body[field]) or b""))
                 if is_declared:
-                    case.headers[header] = str(len(case.body[field]))
-        return
+                    headers[header] = str(len(content(body[field])))
+        case.headers, case.body = headers, body
+        # It judges the change anew, and takes a Binary for an empty text.
+        for component in case.meta.components:
+            case.meta.components[component] = ComponentInfo(mode=GenerationMode.POSITIVE)
+        case.meta.generation.mode = GenerationMode.POSITIVE
     # Where schemathesis breaks one of the schema's alternatives, the other may hold: then nothing would be wrong.
-    if ParameterLocation.BODY in wrong and all(content(case.body[field]) for field in files):
-        for field in files:
-            del case.body[field]
+    elif ParameterLocation.BODY in wrong and all(content(body[field]) for field in files):
+        case.body = {field: value for field, value in body.items() if field not in files}
