@@ -125,10 +125,10 @@ fn answer(status: &str, response: &Response) -> AnyView {
     });
     let headers = response.headers.iter().map(|(name, header)| {
         let about = inline(header.description.as_deref().unwrap_or_default());
-        view! { <p class="hint"><code>{name.clone()}</code> ": " {about}</p> }
+        view! { <p class="detail"><code>{name.clone()}</code> ": " {about}</p> }
     });
     view! {
-        <dt><code>{status.to_owned()}</code> " " <span class="hint">{bodies.collect::<Vec<_>>()}</span></dt>
+        <dt><code>{status.to_owned()}</code> " " <span class="detail">{bodies.collect::<Vec<_>>()}</span></dt>
         <dd>
             {text(Some(&response.description))}
             {headers.collect::<Vec<_>>()}
@@ -176,7 +176,7 @@ fn needed(is_needed: bool) -> &'static str {
 
 fn term(name: String, what: impl IntoView + 'static, about: Option<&str>) -> AnyView {
     view! {
-        <dt><code>{name}</code> " " <span class="hint">{what.into_any()}</span></dt>
+        <dt><code>{name}</code> " " <span class="detail">{what.into_any()}</span></dt>
         <dd>{text(about)}</dd>
     }
     .into_any()
