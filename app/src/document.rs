@@ -49,7 +49,9 @@ pub fn result_html(config: &PageConfig, answer: &Result<UploadAnswer, Box<Proble
     document_html(|| result_page(config.clone(), answer.clone()))
 }
 
-fn document_html<V: IntoView>(view: impl FnOnce() -> V) -> String {
+/// A view as a whole HTML document.
+#[must_use]
+pub fn document_html<V: IntoView>(view: impl FnOnce() -> V) -> String {
     // Signals live in the owner and go with it.
     let owner = Owner::new();
     let html = owner.with(|| view().into_view().to_html());
@@ -130,7 +132,8 @@ fn result_page(config: PageConfig, answer: Result<UploadAnswer, Box<Problem>>) -
     }
 }
 
-fn head(title: &'static str, css: &str) -> AnyView {
+/// What is in the head of every document.
+pub fn head(title: &'static str, css: &str) -> AnyView {
     view! {
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />

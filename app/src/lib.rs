@@ -33,6 +33,6 @@ mod paint;
 mod document;
 mod page;
 
-pub use document::{PageConfig, page_html, result_html};
+pub use document::{PageConfig, document_html, head, page_html, result_html};
 pub use live::start;
 pub use words::{Language, Words};

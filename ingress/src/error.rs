@@ -5,10 +5,24 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use wire::{FileOutcome, FileType, Problem};
 
-/// Why a file, or the whole request, failed. The first failure of an upload is the one that is told.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{}", self.code())]
-pub enum Failure {
+/// The enum, and the list of what is in it.
+macro_rules! failures {
+    ($($failure:ident,)+) => {
+        /// Why a file, or the whole request, failed. The first failure of an upload is the one that is told.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+        #[error("{}", self.code())]
+        pub enum Failure {
+            $($failure,)+
+        }
+
+        impl Failure {
+            /// All there are.
+            pub const ALL: &[Self] = &[$(Self::$failure,)+];
+        }
+    };
+}
+
+failures! {
     // The request
     NotMultipart,
     BadBoundary,

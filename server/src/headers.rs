@@ -48,16 +48,19 @@ pub fn framed(mut response: Response) -> Response {
     response
 }
 
-/// The policy of a page; its one inline script has the nonce.
+/// The policy of a page; its one inline script has the nonce, and without one it has no scripts.
 #[must_use]
 pub fn page_policy(nonce: Option<&str>) -> String {
-    let script = nonce.map_or_else(String::new, |nonce| {
-        format!(
-            "script-src 'self' 'wasm-unsafe-eval' 'nonce-{nonce}'; connect-src 'self'; img-src 'self' blob:; "
-        )
-    });
+    let sources = nonce.map_or_else(
+        || "img-src 'self'; ".to_owned(),
+        |nonce| {
+            format!(
+                "script-src 'self' 'wasm-unsafe-eval' 'nonce-{nonce}'; connect-src 'self'; img-src 'self' blob:; "
+            )
+        },
+    );
     format!(
-        "default-src 'none'; {script}style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; \
+        "default-src 'none'; {sources}style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; \
          object-src 'none'"
     )
 }

@@ -19,6 +19,8 @@ pub mod start;
 pub mod banner;
 pub mod listener;
 pub mod routes;
+pub mod api;
+pub mod docs;
 pub mod headers;
 pub mod arrival;
 pub mod origins;

@@ -1,6 +1,6 @@
 //! Every route, and what stands before it.
 
-use app::wire::Snapshot;
+use app::wire::{FileType, Snapshot, UploadAnswer};
 use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::ws::WebSocketUpgrade;
@@ -9,13 +9,16 @@ use axum::http::request::Parts;
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Version, header};
 use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
-use axum::routing::{any, get, post};
-use axum::{Json, Router, middleware};
+use axum::response::{Html, IntoResponse, Response};
+use axum::routing::{any, get};
+use axum::{Extension, Json, Router, middleware};
 use futures_util::TryStreamExt;
 use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+use crate::api::{self, Description};
 use crate::arrival::Arrival;
 use crate::assets;
 use crate::config::Clocks;
@@ -66,16 +69,24 @@ impl FromRef<Server> for Access {
 pub fn router(server: Server) -> Router {
     let cross_origin = middleware::from_fn_with_state(server.access.origins.clone(), origins::answer);
     let frame = middleware::from_fn_with_state(server.access.proxies.clone(), headers::frame);
-    let router = Router::new();
-    let router = if server.hides_metrics { router } else { router.route("/metrics", get(metrics)) };
+    let (schemas, paths, _) = routes!(watch);
+    // Whatever the method, without an upgrade it is told of that (FAULTS.md, F18).
+    let socket = (schemas, paths, any(watch));
+    let described = OpenApiRouter::with_openapi(api::base())
+        .routes(routes!(upload))
+        .routes(routes!(snapshot, cancel))
+        .routes(socket)
+        .routes(routes!(events))
+        .routes(routes!(page_or_socket))
+        .routes(routes!(healthy))
+        .routes(routes!(ready))
+        .routes(routes!(openapi))
+        .routes(routes!(docs));
+    let described = if server.hides_metrics { described } else { described.routes(routes!(metrics)) };
+    let (router, description) = described.split_for_parts();
+    // Files of the pages: no part of the API.
     let router = router
-        .route("/", get(page_or_socket))
-        .route(UPLOAD, post(upload))
-        .route("/uploads/{upload_id}", get(snapshot).delete(cancel))
-        .route("/ws", any(watch))
-        .route("/events", get(events))
-        .route("/healthz", get(|| async { Json(serde_json::json!({"status": "ok"})) }))
-        .route("/readyz", get(ready))
+        .route("/docs.css", get(assets::serve_asset))
         .route("/favicon.svg", get(assets::serve_asset))
         .route("/favicon-running.svg", get(assets::serve_asset))
         .route("/favicon-stored.svg", get(assets::serve_asset))
@@ -90,6 +101,7 @@ pub fn router(server: Server) -> Router {
         .layer(cross_origin)
         .layer(middleware::from_fn(end_behind_bodies))
         .layer(frame)
+        .layer(Extension(Description::new(description)))
         .with_state(server)
 }
 
@@ -104,6 +116,11 @@ pub fn metrics_router(server: Server) -> Router {
         .with_state(server)
 }
 
+/// What operators watch.
+#[utoipa::path(get, path = "/metrics", responses(
+    (status = 200, description = "Gauges and counters.", body = String, content_type = "application/openmetrics-text"),
+    api::AnyProblem,
+))]
 async fn metrics(State(server): State<Server>) -> Response {
     server.metrics.render()
 }
@@ -165,7 +182,18 @@ impl<S: Send + Sync> FromRequestParts<S> for Upgrade {
     }
 }
 
-/// The page; for clients of the old service, whose socket is at the same address, an upgrade.
+/// The upload page.
+///
+/// With a `client_id`, and an upgrade to a WebSocket, it is what `/ws` is, for clients of the old service: of uploads
+/// that have ended they are told nothing.
+#[utoipa::path(get, path = "/", params(
+    ("lang" = Option<String>, Query, description = "The page's language, `en` or `ar`; else it is the browser's."),
+    ("client_id" = Option<String>, Query, description = "As of `/ws`."),
+), responses(
+    (status = 101, description = "The socket."),
+    (status = 200, description = "The page.", body = String, content_type = "text/html"),
+    api::WatchProblem,
+))]
 async fn page_or_socket(
     State(server): State<Server>,
     query: WatchQuery,
@@ -183,6 +211,14 @@ async fn page_or_socket(
     }
 }
 
+/// Watches the uploads of a client id over a WebSocket.
+///
+/// Each text frame is a `FileMessage`: the whole state of one file. First comes the newest upload of either file and
+/// whatever runs, then every change. The client may say `{"cancel":"<upload_id>"}`, and nothing else.
+#[utoipa::path(get, path = "/ws", params(api::WatchedId), responses(
+    (status = 101, description = "The socket."),
+    api::SocketProblem,
+))]
 async fn watch(
     State(server): State<Server>,
     query: WatchQuery,
@@ -192,6 +228,17 @@ async fn watch(
     server.socket(upgrade, query, &visitor, Greeting::Newest)
 }
 
+/// Watches the uploads of a client id by server-sent events.
+///
+/// The `data` of each event is a `FileMessage`, as over `/ws`. It ends behind the last message of the last upload.
+///
+/// ```sh
+/// curl -N "http://127.0.0.1:3000/events?client_id=me"
+/// ```
+#[utoipa::path(get, path = "/events", params(api::WatchedId), responses(
+    (status = 200, description = "A message an event.", body = api::Event, content_type = "text/event-stream"),
+    api::WatchProblem,
+))]
 async fn events(
     State(server): State<Server>,
     query: WatchQuery,
@@ -208,6 +255,30 @@ async fn events(
     })
 }
 
+/// Stores the files of a form.
+///
+/// It answers when every file is in the store, whole, or the first one has failed; `files` says what became of each.
+/// Whoever asks for `text/html` gets a page instead.
+///
+/// ```sh
+/// curl -F docs_field=@report.pdf -F msa_imgs=@photo.jpg http://127.0.0.1:3000/upload
+/// curl -H "X-Docs-Filesize: $(stat -c %s report.pdf)" -H "X-Client-Id: me" \
+///      -F docs_field=@report.pdf http://127.0.0.1:3000/upload
+/// ```
+#[utoipa::path(post, path = UPLOAD, params(api::UploadHeaders), request_body(
+    content = api::UploadForm,
+    content_type = "multipart/form-data",
+    encoding(
+        ("docs_field" = (content_type = api::media_types(FileType::DocsFile))),
+        ("msa_imgs" = (content_type = api::media_types(FileType::MsaImgs))),
+    ),
+), responses(
+    (status = 200, description = "Every file is stored.", content(
+        (UploadAnswer = "application/json"),
+        (String = "text/html"),
+    )),
+    api::UploadProblem,
+))]
 async fn upload(
     State(server): State<Server>,
     visitor: Result<Visitor, Failure>,
@@ -258,6 +329,17 @@ fn wants_html(headers: &HeaderMap) -> bool {
 /// The id in an address; one that is no text is no upload's.
 type UploadPath = Result<Path<String>, PathRejection>;
 
+/// The state of an upload, until ten minutes after its end.
+///
+/// ```sh
+/// curl http://127.0.0.1:3000/uploads/UPLOAD_ID
+/// ```
+#[utoipa::path(get, path = "/uploads/{upload_id}", params(
+    ("upload_id" = String, Path, description = "As the messages and the answer name it."),
+), responses(
+    (status = 200, description = "A message a file.", body = Snapshot),
+    api::SnapshotProblem,
+))]
 async fn snapshot(
     State(server): State<Server>,
     visitor: Visitor,
@@ -270,6 +352,19 @@ async fn snapshot(
     Ok(Json(snapshot))
 }
 
+/// Ends an upload.
+///
+/// What is not stored yet will not be; its `POST /upload` answers 409 `cancelled`.
+///
+/// ```sh
+/// curl -X DELETE http://127.0.0.1:3000/uploads/UPLOAD_ID
+/// ```
+#[utoipa::path(delete, path = "/uploads/{upload_id}", params(
+    ("upload_id" = String, Path, description = "As the messages name it."),
+), responses(
+    (status = 202, description = "It ends."),
+    api::CancelProblem,
+))]
 async fn cancel(
     State(server): State<Server>,
     visitor: Visitor,
@@ -280,6 +375,21 @@ async fn cancel(
     server.hub.cancel(&id).map(|()| StatusCode::ACCEPTED)
 }
 
+/// Whether the process answers.
+#[utoipa::path(get, path = "/healthz", responses(
+    (status = 200, description = "It does.", body = api::Health),
+    api::AnyProblem,
+))]
+async fn healthy() -> Json<api::Health> {
+    Json(api::Health { status: "ok" })
+}
+
+/// Whether uploads can be taken: the server is not stopping, and the store answers.
+#[utoipa::path(get, path = "/readyz", responses(
+    (status = 200, description = "They can.", body = api::Readiness),
+    (status = 503, description = "They cannot.", body = api::Readiness),
+    api::AnyProblem,
+))]
 async fn ready(State(server): State<Server>) -> Response {
     let reason = if server.uploads.are_closed() {
         Some("stopping".to_owned())
@@ -293,6 +403,25 @@ async fn ready(State(server): State<Server>) -> Response {
             (StatusCode::SERVICE_UNAVAILABLE, body).into_response()
         }
     }
+}
+
+/// This description, for programs: OpenAPI 3.1.
+#[utoipa::path(get, path = "/openapi.json", responses(
+    (status = 200, description = "The document.", body = Object, content_type = "application/json"),
+    api::AnyProblem,
+))]
+async fn openapi(Extension(description): Extension<Description>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], description.json)
+}
+
+/// This description, for people.
+#[utoipa::path(get, path = "/docs", responses(
+    (status = 200, description = "The page.", body = String, content_type = "text/html"),
+    api::AnyProblem,
+))]
+async fn docs(Extension(description): Extension<Description>) -> impl IntoResponse {
+    let policy = [(header::CONTENT_SECURITY_POLICY, headers::page_policy(None))];
+    (policy, Html(description.page))
 }
 
 impl Server {

@@ -4,6 +4,8 @@
 //! replaces read the first four. Sizes are bytes, times milliseconds.
 
 use serde::{Deserialize, Serialize};
+#[cfg(feature = "openapi")]
+use utoipa::ToSchema;
 
 /// Header with the declared size of the document, in bytes.
 pub const DOCUMENT_SIZE_HEADER: &str = "x-docs-filesize";
@@ -19,6 +21,7 @@ pub const IMAGE_FIELD: &str = "msa_imgs";
 
 /// Which of the two files a message speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum FileType {
     /// The document (`docs_field`).
@@ -56,8 +59,9 @@ impl FileType {
     }
 }
 
-/// How far a file is. `Completed` and `Error` are terminal.
+/// How far a file is. `completed` and `error` are terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
     /// Bytes are still arriving.
@@ -80,6 +84,7 @@ impl Status {
 
 /// What an upload without movement waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
 #[serde(rename_all = "lowercase")]
 pub enum Waiting {
     /// No byte comes from the browser.
@@ -92,6 +97,7 @@ pub enum Waiting {
 
 /// A part on its way to the store.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
 pub struct ActivePart {
     /// Part number, from 1.
     pub part: u32,
@@ -105,6 +111,7 @@ pub struct ActivePart {
 ///
 /// Always `stored <= sent <= received <= total`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
 pub struct FileMessage {
     pub file_type: FileType,
     pub status: Status,
@@ -115,23 +122,34 @@ pub struct FileMessage {
     pub upload_id: String,
     /// Rises with every new state of this file.
     pub seq: u64,
+    /// Bytes of the file that the server has read.
     pub received: u64,
+    /// Of these, what the connection to the store has taken.
     pub sent: u64,
+    /// Of these, what is in parts that the store has confirmed.
     pub stored: u64,
-    /// `None` while unknown.
+    /// Size of the file; `null` while unknown.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub total: Option<u64>,
+    /// Size of every part but the last; `null` while `total` is.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub part_size: Option<u64>,
+    /// `null` while `total` is.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub parts: Option<u32>,
     pub parts_stored: u32,
-    /// One digit a part, see [`PartState`]; `None` above 40 parts.
+    /// One digit a part: 0 empty, 1 sending, 2 sent, 3 stored, 4 retrying; `null` above 40 parts.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub part_states: Option<String>,
+    /// Parts on their way, eight at most.
     pub active: Vec<ActivePart>,
     /// Set after 2 s without movement.
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub waiting: Option<Waiting>,
     pub retries: u32,
     /// Milliseconds since the request's head.
     pub at_ms: u64,
-    /// Stable error code; only with [`Status::Error`].
+    /// Stable error code; only with the status `error`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub code: Option<String>,
     /// Object key; only in snapshots for whoever owns the upload.
@@ -196,6 +214,7 @@ pub enum ClientMessage {
 
 /// Answer of `GET /uploads/{upload_id}`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
 pub struct Snapshot {
     pub upload_id: String,
     pub files: Vec<FileMessage>,
@@ -203,6 +222,7 @@ pub struct Snapshot {
 
 /// What became of one file of the form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// The object is in the store, whole.
@@ -217,6 +237,7 @@ pub enum Outcome {
 
 /// One file in the answer of `POST /upload`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
 pub struct FileOutcome {
     /// Form field.
     pub field: String,
@@ -241,6 +262,7 @@ pub struct FileOutcome {
 
 /// Answer of `POST /upload` when every file is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
 pub struct UploadAnswer {
     pub upload_id: String,
     pub files: Vec<FileOutcome>,
@@ -248,6 +270,7 @@ pub struct UploadAnswer {
 
 /// An RFC 9457 problem, the answer to everything that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(ToSchema))]
 pub struct Problem {
     /// Always `about:blank`: `code` is the stable name.
     #[serde(rename = "type")]
@@ -265,5 +288,6 @@ pub struct Problem {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upload_id: Option<String>,
     #[serde(default)]
+    #[cfg_attr(feature = "openapi", schema(required))]
     pub files: Vec<FileOutcome>,
 }

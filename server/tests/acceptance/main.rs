@@ -15,6 +15,7 @@ mod bad_size;
 mod cancel;
 mod checksums;
 mod curl;
+mod description;
 mod documents;
 mod encryption;
 mod framing;

@@ -55,6 +55,9 @@ async fn s28_s29_s30_s31_headers_of_every_answer() {
         ("GET", "/healthz", 200),
         ("GET", "/readyz", 200),
         ("GET", "/metrics", 200),
+        ("GET", "/openapi.json", 200),
+        ("GET", "/docs", 200),
+        ("GET", "/docs.css", 200),
         ("GET", "/favicon.svg", 200),
         ("GET", "/favicon-running.svg", 200),
         ("GET", "/favicon-stored.svg", 200),
@@ -229,6 +232,7 @@ async fn s40_metrics_at_an_address_of_their_own() {
     let server = Child::start(&["--metrics-listen", "127.0.0.1:0"]).await;
     let metrics = server.said("metrics.listen").await;
     get(server.address, "/metrics").await.problem(404, "not_found");
+    assert!(!get(server.address, "/openapi.json").await.text().contains("/metrics"));
     for (method, target, status) in [
         ("GET", "/metrics", 200),
         ("POST", "/metrics", 405),
