@@ -3,7 +3,7 @@
 # one after the other, and every answer held to it, with all of its checks; schemathesis.toml says where it expects too
 # little of this service, and why. The document is validated as OpenAPI 3.1 before. Ends non-zero when anything is not as
 # described, when anything is left, or when the service logged an error. The last run's summary is kept in
-# schemathesis.txt beside this file. Takes three minutes; needs PyPI and Python with venv, and installs into a temporary
+# schemathesis.txt beside this file. Takes two minutes; needs PyPI and Python with venv, and installs into a temporary
 # directory only.
 # Usage: server/tests/outside/schemathesis.sh [SEED]
 . "$(dirname "$0")/common.sh"
@@ -17,7 +17,7 @@ heading "schemathesis $version"
 curl -sSf "http://$server/openapi.json" >"$work/openapi.json"
 "${python%/*}/openapi-spec-validator" --schema 3.1 "$work/openapi.json" >"$work/validity" || fail "$(cat "$work/validity")"
 say 'openapi-spec-validator: %s\n' "$(sed 's/.*: //' "$work/validity")"
-# What is sent has no colours, and keeps what it is about.
+# In the temporary directory, since it leaves files where it runs.
 (cd "$work" && NO_COLOR=1 PYTHONDONTWRITEBYTECODE=1 SCHEMATHESIS_HOOKS="$here/schemathesis_hooks.py" \
     "${python%/*}/schemathesis" --config-file "$here/schemathesis.toml" run "$work/openapi.json" \
     --url "http://$server" ${1:+--seed "$1"}) 2>&1 | tee "$work/report" || fail "see above"
