@@ -97,7 +97,7 @@ phase slow-body -B -i 5 -x 10 -s 8192 -t POST -f 'multipart/form-data; boundary=
 # A window of some bytes, an answer far larger than any socket's buffer.
 phase slow-read -X -k 10 -w 10 -y 20 -n 5 -z 32 -u "http://$server$asset"
 
-rests sockets uploads_in_flight buffer_bytes buffer_waiting parts_in_flight
+rests progress_clients uploads_in_flight buffer_bytes buffer_waiting parts_in_flight
 found=$(find "$work/data/store/buckets/uploads/objects" -type f | wc -l)
 if [ "$found" != "$stored" ]; then fail "$found objects in the store, $stored were answered as stored"; fi
 say 'at the end   %d objects in the store; %s\n' "$found" "$left"

@@ -15,7 +15,7 @@ version=$("$python" -m pip show wapiti3 2>/dev/null | sed -n 's/^Version: //p')
 start_server
 heading "wapiti $version"
 "$python" -B "$here/wapiti.py" "$server" "$work" "${python%/*}/wapiti" 2>&1 | tee -a "$work/summary" || fail "see above"
-rests uploads_in_flight buffer_bytes uploads_left_open aborts_failed_total
+rests uploads_in_flight buffer_bytes uploads_left_open 's3_aborts_total{outcome="failed"}'
 stop_server
 say 'uploads by their end: %s\n' \
     "$(grep -o '"upload.code":"[^"]*"' "$work/server.log" | cut -d'"' -f4 | sort | uniq -c | awk '{ printf "%s%s %s", sep, $2, $1; sep = ", " }')"
