@@ -16,14 +16,13 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::budget::{Allowance, Reserve, Slab};
-use crate::config::{MAX_PARTS, MIN_PART_SIZE};
 use crate::delivery::{Carrier, Delivery, Departed, Unacknowledged};
 use crate::error::Failure;
 use crate::flight::Flight;
 use crate::form::FileHead;
 use crate::kind::{self, Inspector, MediaType, Mismatch, ObjectKey};
 use crate::live::Live;
-use crate::parts::{Part, PartPlan, Run};
+use crate::parts::{MAX_PARTS, MIN_PART_SIZE, Part, PartPlan, Run};
 use crate::progress::FileProgress;
 use crate::s3::{Bucket, Content, NotStored, Object};
 
