@@ -284,13 +284,19 @@ impl IntoResponse for Failure {
     }
 }
 
+/// The status to answer a problem with.
+#[must_use]
+pub fn problem_status(problem: &Problem) -> StatusCode {
+    StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
 /// When to come again, in seconds, where nobody knows better: soon, but not with the next breath.
 const RETRY_AFTER: &str = "5";
 
 /// Writes a problem as `application/problem+json`; 429 and 503 carry `Retry-After`, 426 what to upgrade to.
 #[must_use]
 pub fn problem_response(problem: &Problem) -> Response {
-    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let status = problem_status(problem);
     let mut response = (status, Json(problem)).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));

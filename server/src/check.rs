@@ -7,11 +7,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::budget::{Allowance, Budget};
-use crate::config::{Config, MIN_PART_SIZE, StorageConfig};
+use crate::config::{Config, StorageConfig};
 use crate::connector::Connector;
 use crate::error::Failure;
 use crate::kind::{MediaType, ObjectKey, content_disposition};
-use crate::parts::{Part, Run};
+use crate::parts::{MIN_PART_SIZE, Part, Run};
 use crate::s3::{Bucket, Content, NotStored, Object, PartWatch};
 use crate::start::{self, StartError};
 use crate::tally::Tally;

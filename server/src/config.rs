@@ -8,30 +8,25 @@ use std::time::Duration;
 use app::wire::FileType;
 use bytesize::ByteSize;
 use clap::builder::BoolishValueParser;
-use clap::{Args, Parser, ValueEnum};
+use clap::{Args, Command, FromArgMatches, ValueEnum};
 use ipnet::IpNet;
 
-use crate::origins::is_origin;
+use crate::parts::{MAX_PART_SIZE, MIN_PART_SIZE};
 
-/// S3's smallest size of a part that is not the last, and where multipart uploads begin.
-pub const MIN_PART_SIZE: u64 = 5 * 1024 * 1024;
+/// Of `--listen`, which `health` has too.
+pub const LISTEN_VARIABLE: &str = "BRIGADE_LISTEN";
+pub const LISTEN_DEFAULT: &str = "127.0.0.1:3000";
 /// S3 signs a link for no longer.
 const LONGEST_LINK: Duration = Duration::from_secs(7 * 24 * 3600);
-/// S3's largest number of parts.
-pub const MAX_PARTS: u64 = 10_000;
 
-/// Streams a document and an image from a browser into S3, with progress that tells the truth.
-///
-/// AWS settings are AWS's own (`AWS_REGION`, `AWS_ENDPOINT_URL`, `AWS_PROFILE`, keys, roles). Without
-/// `--bucket` they are ignored and the server stores into the data directory.
-#[derive(Clone, Debug, Parser)]
-#[command(name = "bucket-brigade", version)]
+/// What the server is told.
+#[derive(Args, Clone, Debug)]
 pub struct Config {
     /// Address of the page and the API
     #[arg(
         long,
-        env = "BRIGADE_LISTEN",
-        default_value = "127.0.0.1:3000",
+        env = LISTEN_VARIABLE,
+        default_value = LISTEN_DEFAULT,
         help_heading = "Listening",
         value_name = "ADDRESS"
     )]
@@ -337,17 +332,20 @@ pub enum ConfigError {
 }
 
 impl Config {
-    /// What the server starts with when no flag is given.
+    /// What the server starts with when it is told nothing, not even by a variable.
     #[must_use]
     pub fn defaults() -> Self {
-        Self::try_parse_from(["bucket-brigade"]).expect("every flag has a default")
+        let command = Self::augment_args(Command::new("bucket-brigade"));
+        let command = command.mut_args(|arg| arg.env(None::<&str>));
+        let defaults = command.try_get_matches_from(["bucket-brigade"]);
+        defaults.and_then(|defaults| Self::from_arg_matches(&defaults)).expect("every flag has a default")
     }
 
     /// # Errors
     /// The first setting that cannot work.
     pub fn check(&self) -> Result<(), ConfigError> {
         let part = self.limits.part_size.as_u64();
-        if !(MIN_PART_SIZE..=5 << 30).contains(&part) {
+        if !(MIN_PART_SIZE..=MAX_PART_SIZE).contains(&part) {
             return Err(ConfigError::PartSize);
         }
         if self.limits.buffer_memory.as_u64() < 4 * part {
@@ -363,6 +361,17 @@ impl Config {
     }
 }
 
+/// Whether a browser would write an origin so: compared to the letter, no other would ever fit.
+#[must_use]
+pub fn is_origin(text: &str) -> bool {
+    let uri = text.parse::<http::Uri>().ok();
+    uri.and_then(|uri| {
+        let origin = format!("{}://{}", uri.scheme_str()?, uri.authority()?);
+        Some(origin == text && text == text.to_ascii_lowercase() && !text.contains('@'))
+    })
+    .unwrap_or(false)
+}
+
 /// Reads a network, or one address.
 fn parse_network(text: &str) -> Result<IpNet, String> {
     let address = || text.parse::<IpAddr>().map(IpNet::from);
@@ -373,11 +382,34 @@ fn parse_network(text: &str) -> Result<IpNet, String> {
 fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits.parse().map_err(|_| "a number with ms, s, m or h, such as 30s".to_owned())?;
-    match &text[digits.len()..] {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number * 60)),
-        "h" => Ok(Duration::from_secs(number * 3600)),
-        _ => Err("the unit must be ms, s, m or h".to_owned()),
+    let duration = match &text[digits.len()..] {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        "m" => number.checked_mul(60).map(Duration::from_secs),
+        "h" => number.checked_mul(3600).map(Duration::from_secs),
+        _ => return Err("the unit must be ms, s, m or h".to_owned()),
+    };
+    duration.ok_or_else(|| "nobody waits for so long".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_a_unit_and_do_not_wrap() {
+        for (text, expected) in [
+            ("250ms", Duration::from_millis(250)),
+            ("30s", Duration::from_secs(30)),
+            ("10m", Duration::from_secs(600)),
+            ("24h", Duration::from_secs(86_400)),
+            ("5124095576030431h", Duration::from_secs(u64::MAX - 15)),
+        ] {
+            assert_eq!(parse_duration(text), Ok(expected), "{text}");
+        }
+        // An hour and a minute more than fit: they would be 3584 s and 44 s.
+        for text in ["5124095576030432h", "307445734561825861m", "30", "s", "1d", "-1s", "1.5h"] {
+            assert!(parse_duration(text).is_err(), "{text}");
+        }
     }
 }

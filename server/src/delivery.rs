@@ -41,15 +41,12 @@ impl Delivered {
     #[must_use]
     pub fn outcome(self, file_type: FileType) -> FileOutcome {
         FileOutcome {
-            field: file_type.field().to_owned(),
-            outcome: Outcome::Stored,
-            code: None,
             key: Some(self.key),
-            link: None,
             size: Some(self.content.size),
             content_type: Some(self.media.mime().to_owned()),
             etag: self.stored.etag,
             checksum_crc64nvme: Some(self.content.checksum()),
+            ..FileOutcome::new(file_type, Outcome::Stored)
         }
     }
 }

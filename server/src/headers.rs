@@ -13,7 +13,7 @@ const RESOURCE: HeaderName = HeaderName::from_static("cross-origin-resource-poli
 /// Whatever is no page loads nothing and is framed by nobody.
 const NOTHING: &str =
     "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'; sandbox";
-/// One year.
+/// One year, in seconds: the least that OWASP's ASVS takes (3.4.1).
 const HTTPS_ONLY: &str = "max-age=31536000";
 
 /// Notes how the request arrived, and adds what its answer does not say itself.

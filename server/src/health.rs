@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clap::Args;
 
+use crate::config::{LISTEN_DEFAULT, LISTEN_VARIABLE};
+
 /// For each step of the exchange: a live server answers in milliseconds, and Docker waits 30 s at most.
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Both answers are a line of JSON and their headers.
@@ -15,7 +17,7 @@ const MOST_ANSWER: u64 = 16 * 1024;
 #[derive(Args, Debug)]
 pub struct Health {
     /// Address that the server listens on
-    #[arg(long, env = "BRIGADE_LISTEN", default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
+    #[arg(long, env = LISTEN_VARIABLE, default_value = LISTEN_DEFAULT, value_name = "ADDRESS")]
     listen: SocketAddr,
     /// Whether it is ready for uploads, too
     #[arg(long)]

@@ -12,51 +12,54 @@
 //! first failure is the one that is told; no request ends the process.
 
 pub use embedded;
-pub use ingress::{error, form, ids, kind, peer};
+pub use ingress::{error, kind};
+use ingress::{form, ids, peer};
 
+pub mod cli;
 pub mod config;
+pub mod settings;
+mod check;
+mod health;
+pub mod log;
+
 pub mod start;
-pub mod banner;
+mod secrets;
+mod readiness;
+mod banner;
+
 pub mod listener;
-pub mod routes;
-pub mod api;
-pub mod docs;
-pub mod headers;
-pub mod arrival;
-pub mod origins;
-pub mod session;
-pub mod visitor;
-pub mod quota;
-pub mod assets;
-pub mod language;
-pub mod page;
+mod routes;
+mod api;
+mod docs;
+mod headers;
+mod arrival;
+mod origins;
+mod session;
+mod visitor;
+mod quota;
+mod assets;
+mod language;
+mod page;
 #[cfg(debug_assertions)]
 mod dev_states;
-pub mod upload;
-pub mod parts;
-pub mod checksum;
-pub mod budget;
-pub mod flight;
-pub mod transfer;
-pub mod delivery;
-pub mod s3;
-pub mod links;
+mod upload;
+mod parts;
+mod checksum;
+mod budget;
+mod flight;
+mod transfer;
+mod delivery;
+mod s3;
+mod links;
 pub mod connector;
-pub mod snapshot;
-pub mod progress;
-pub mod socket;
-pub mod sweeper;
-pub mod keys;
-pub mod live;
-pub mod readiness;
-pub mod tally;
-pub mod metrics;
+mod snapshot;
+mod progress;
+mod socket;
+mod sweeper;
 
-pub mod log;
-pub mod cli;
-pub mod settings;
-pub mod health;
-pub mod check;
+mod live;
+mod tally;
+mod metrics;
 
 use std::time::Duration;
 
@@ -71,6 +74,7 @@ use page::Pages;
 use progress::Hub;
 use quota::Quotas;
 use readiness::Readiness;
+use s3::Bucket;
 use session::Sessions;
 use start::StartError;
 use tally::Tally;
@@ -94,43 +98,19 @@ pub async fn serve(
     shutdown: CancellationToken,
 ) -> Result<(), StartError> {
     config.check()?;
-    let (store_shutdown, closing) = (CancellationToken::new(), CancellationToken::new());
-    let tasks = TaskTracker::new();
+    let (tasks, store_shutdown, ending) = (TaskTracker::new(), CancellationToken::new(), Ending::default());
     let secret = start::secret(&config)?;
     let (connector, tally) = (Connector::new(), Tally::default());
     let bucket =
         start::open_bucket(&config, connector.clone(), tally.clone(), &tasks, &store_shutdown).await?;
-    let readiness = Readiness::new(bucket.clone(), config.clocks.ready);
+    let server = assemble(&config, &secret, bucket.clone(), connector, tally, &ending);
     if config.storage.endpoint.is_none() && config.storage.bucket.is_some() {
-        start::look(&readiness, &bucket, &tasks, &closing).await?;
+        start::look(&server.readiness, &bucket, &tasks, &ending.closing).await?;
     }
     banner::show(&config, &listener, &bucket)?;
-    let uploads_done = TaskTracker::new();
-    let hub = Hub::new(&config.clocks, tally.clone());
-    let uploads =
-        Uploads::new(bucket.clone(), hub.clone(), &config.limits, &config.clocks, uploads_done.clone());
-    let connections = TaskTracker::new();
-    let metrics = Metrics::new(uploads.clone(), connector, bucket.clone(), connections.clone(), tally);
-    let sockets = metrics.sockets.clone();
-    let sessions = Sessions::new(&secret, config.clocks.session);
     let sweeper = start::sweeper(&bucket, &config);
-    let server = routes::Server {
-        metrics,
-        uploads,
-        hub: hub.clone(),
-        readiness,
-        pages: Pages::new(sessions.clone(), &config.limits),
-        clocks: config.clocks.clone(),
-        access: Access {
-            sessions,
-            origins: Origins::new(&config.allowed_origins),
-            proxies: Proxies::new(&config.trusted_proxies),
-        },
-        quotas: Quotas::new(&config.quota),
-        links: Links::new(bucket, config.download_links),
-        hides_metrics: config.metrics_listen.is_some(),
-        closing: closing.clone(),
-    };
+    let (hub, sockets) = (server.hub.clone(), server.metrics.sockets.clone());
+    let Ending { uploads, closing, connections } = ending;
     let serve = |router| listener::Service::new(router, &config.clocks, closing.clone());
     if let Some(address) = config.metrics_listen {
         let listener = listener::bind("--metrics-listen", address)?;
@@ -142,7 +122,7 @@ pub async fn serve(
     let accepting = listener::accept(listener, service, connections.clone());
     let stopping = async {
         shutdown.cancelled().await;
-        finish_uploads(&hub, &uploads_done, config.shutdown_grace).await;
+        finish_uploads(&hub, &uploads, config.shutdown_grace).await;
         closing.cancel();
     };
     tokio::join!(accepting, stopping, sweeper.run(closing.clone()));
@@ -155,6 +135,47 @@ pub async fn serve(
     tasks.close();
     tasks.wait().await;
     Ok(())
+}
+
+/// What has to end before the server does, in this order.
+#[derive(Default)]
+struct Ending {
+    uploads: TaskTracker,
+    /// Of sockets, connections and all that comes round again; cancelled once the uploads have ended.
+    closing: CancellationToken,
+    connections: TaskTracker,
+}
+
+/// Puts together what the routes share.
+fn assemble(
+    config: &Config,
+    secret: &str,
+    bucket: Bucket,
+    connector: Connector,
+    tally: Tally,
+    ending: &Ending,
+) -> routes::Server {
+    let clocks = &config.clocks;
+    let hub = Hub::new(clocks, tally.clone());
+    let uploads = Uploads::new(bucket.clone(), hub.clone(), &config.limits, clocks, ending.uploads.clone());
+    let sessions = Sessions::new(secret, clocks.session);
+    routes::Server {
+        metrics: Metrics::new(uploads.clone(), connector, bucket.clone(), ending.connections.clone(), tally),
+        uploads,
+        hub,
+        readiness: Readiness::new(bucket.clone(), clocks.ready),
+        pages: Pages::new(sessions.clone(), &config.limits),
+        clocks: clocks.clone(),
+        access: Access {
+            sessions,
+            origins: Origins::new(&config.allowed_origins),
+            proxies: Proxies::new(&config.trusted_proxies),
+        },
+        quotas: Quotas::new(&config.quota),
+        links: Links::new(bucket, config.download_links),
+        hides_metrics: config.metrics_listen.is_some(),
+        closing: ending.closing.clone(),
+    }
 }
 
 /// Lets running uploads end within the grace, then ends them.

@@ -3,7 +3,6 @@
 use std::error::Error;
 use std::process::ExitCode;
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use server::cli::{self, Beside};
 use server::config::Config;
 use server::start::StartError;
@@ -41,7 +40,7 @@ async fn run() -> Result<ExitCode, Box<dyn Error>> {
 
 async fn serve(config: Config) -> Result<(), StartError> {
     log::start(config.log_format, "info");
-    raise_open_files();
+    listener::raise_open_files();
     let shutdown = CancellationToken::new();
     let listener = listener::bind("--listen", config.listen)?;
     // Heard from here on: whoever reads that it has started may stop it.
@@ -61,13 +60,5 @@ async fn stop_on_signal((mut terminate, mut interrupt): (Signal, Signal), shutdo
             std::process::exit(2);
         }
         shutdown.cancel();
-    }
-}
-
-/// Each watcher is an open file, and the limit that a process begins with is often 1,024.
-fn raise_open_files() {
-    let most = getrlimit(Resource::Nofile).maximum;
-    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: most, maximum: most }) {
-        tracing::warn!(%error, "the limit of open files stays as it is");
     }
 }

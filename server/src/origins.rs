@@ -9,6 +9,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::arrival::Arrival;
+use crate::config::is_origin;
 use crate::error::Failure;
 
 /// Where a browser says a request comes from, even where it names no origin (Fetch Metadata).
@@ -60,17 +61,6 @@ impl Origins {
         let origin = headers.get(header::ORIGIN)?;
         self.0.iter().any(|allowed| allowed.as_bytes() == origin.as_bytes()).then(|| origin.clone())
     }
-}
-
-/// Whether a browser would write an origin so: compared to the letter, no other would ever fit.
-#[must_use]
-pub fn is_origin(text: &str) -> bool {
-    let uri = text.parse::<http::Uri>().ok();
-    uri.and_then(|uri| {
-        let origin = format!("{}://{}", uri.scheme_str()?, uri.authority()?);
-        Some(origin == text && text == text.to_ascii_lowercase() && !text.contains('@'))
-    })
-    .unwrap_or(false)
 }
 
 /// Answers an allowed origin's preflight, and lets it read the other answers.

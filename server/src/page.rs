@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use crate::arrival::Arrival;
 use crate::assets::site_paths;
 use crate::config::Limits;
+use crate::error::problem_status;
 use crate::headers::page_policy;
 use crate::ids::random_bytes;
 use crate::language::Spoken;
@@ -52,10 +53,7 @@ impl Pages {
     /// What became of a form that was posted without JavaScript.
     #[must_use]
     pub fn result_page(&self, answer: &Answer, spoken: Spoken) -> Response {
-        let status = answer.as_ref().map_or_else(
-            |problem| StatusCode::from_u16(problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
-            |_| StatusCode::OK,
-        );
+        let status = answer.as_ref().map_or_else(|problem| problem_status(problem), |_| StatusCode::OK);
         let page = Html(app::result_html(&self.config("", None, spoken), answer));
         let policy = [(header::CONTENT_SECURITY_POLICY, plain(&page_policy(None)))];
         let mut response = (status, policy, page).into_response();

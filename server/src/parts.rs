@@ -12,10 +12,15 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use crate::budget::{Extent, Slab};
-use crate::config::{MAX_PARTS, MIN_PART_SIZE};
 use crate::error::Failure;
 pub use run::Run;
 
+/// S3's smallest size of a part that is not the last, in bytes, and where multipart uploads begin.
+pub const MIN_PART_SIZE: u64 = 5 * 1024 * 1024;
+/// S3's largest size of a part, in bytes.
+pub const MAX_PART_SIZE: u64 = 5 * 1024 * 1024 * 1024;
+/// S3's largest number of parts.
+pub const MAX_PARTS: u64 = 10_000;
 /// Parts of more than this step keep S3's limit of 10,000 for large files.
 const PART_SIZE_STEP: u64 = 1024 * 1024;
 
@@ -414,7 +419,7 @@ mod tests {
 
     #[test]
     fn plans_equal_parts_and_never_more_than_ten_thousand() {
-        let largest = MAX_PARTS * (5 << 30);
+        let largest = MAX_PARTS * MAX_PART_SIZE;
         for total in [1, 5 * MIB - 1, 5 * MIB, 5 * MIB + 1, 25 * MIB, 50_000 * MIB, 50_000 * MIB + 1, largest]
         {
             let plan = PartPlan::new(total, 5 * MIB);

@@ -9,9 +9,8 @@ use std::time::{Duration, Instant};
 
 use app::wire::{ActivePart, FileMessage, FileType, MAX_PART_STATES, PartState, Status, Waiting};
 
-use crate::config::MIN_PART_SIZE;
 use crate::error::Failure;
-use crate::parts::PartPlan;
+use crate::parts::{MIN_PART_SIZE, PartPlan};
 
 /// Most parts that a message lists as being sent.
 const MAX_ACTIVE: usize = 8;

@@ -19,6 +19,11 @@ use crate::visitor::Visitor;
 
 /// Clients say nothing longer than a cancel (FAULTS.md, limits).
 const MAX_MESSAGE: usize = 4 * 1024;
+/// What is kept for each watcher to read into, in bytes: one message of a client. The library's own is 128 KiB.
+const READ_BUFFER: usize = MAX_MESSAGE;
+/// What is kept of messages to a watcher that the connection has not taken, in bytes: each is sent before the next, and
+/// is far shorter. The library has no limit.
+const MAX_WRITE_BUFFER: usize = 64 * 1024;
 /// Messages of a client, pings and pongs included: 60 at once, 20 a minute after that (FAULTS.md, S35).
 const MESSAGE_BURST: u32 = 60;
 const MESSAGE_EVERY: Duration = Duration::from_secs(3);
@@ -43,15 +48,16 @@ pub struct SocketContext {
     /// Ends every socket.
     pub closing: CancellationToken,
     /// Dropped when its last word is sent.
+    #[expect(dead_code, reason = "it counts by being there")]
     pub counted: (TaskTrackerToken, Place),
 }
 
 /// Answers an upgrade and serves the socket until either side closes.
 pub fn upgrade(upgrade: WebSocketUpgrade, watcher: Watcher, context: SocketContext) -> Response {
     upgrade
-        .read_buffer_size(4 * 1024)
+        .read_buffer_size(READ_BUFFER)
         .write_buffer_size(0)
-        .max_write_buffer_size(64 * 1024)
+        .max_write_buffer_size(MAX_WRITE_BUFFER)
         .max_message_size(MAX_MESSAGE)
         .max_frame_size(MAX_MESSAGE)
         .on_upgrade(move |socket| serve(socket, watcher, context))

@@ -10,10 +10,10 @@ use tokio_util::task::TaskTracker;
 
 use crate::config::{Config, ConfigError, Endpoint, StorageConfig};
 use crate::connector::Connector;
-use crate::keys;
 use crate::listener;
 use crate::readiness::Readiness;
 use crate::s3::{Barrier, Bucket};
+use crate::secrets;
 use crate::sweeper::Sweeper;
 use crate::tally::Tally;
 
@@ -97,7 +97,7 @@ pub fn sweeper(bucket: &Bucket, config: &Config) -> Sweeper {
 pub fn secret(config: &Config) -> Result<String, StartError> {
     match &config.secret {
         Some(secret) => Ok(secret.reveal().to_owned()),
-        None => keys::kept(&config.storage.data_dir, "secret").map_err(StartError::DataDir),
+        None => secrets::kept(&config.storage.data_dir, "secret").map_err(StartError::DataDir),
     }
 }
 
@@ -124,5 +124,5 @@ async fn open_embedded(
 }
 
 fn given_or_kept(given: Option<String>, dir: &Path, name: &str) -> Result<String, StartError> {
-    given.map_or_else(|| keys::kept(dir, name).map_err(StartError::DataDir), Ok)
+    given.map_or_else(|| secrets::kept(dir, name).map_err(StartError::DataDir), Ok)
 }

@@ -16,20 +16,19 @@ use tokio_util::task::TaskTracker;
 use tracing::Instrument;
 
 use crate::budget::{Allowance, Reserve, Slab};
-use crate::config::{MAX_PARTS, MIN_PART_SIZE};
 use crate::delivery::{Carrier, Delivery, Departed, Unacknowledged};
 use crate::error::Failure;
 use crate::flight::Flight;
 use crate::form::FileHead;
 use crate::kind::{self, Inspector, MediaType, Mismatch, ObjectKey};
 use crate::live::Live;
-use crate::parts::{Part, PartPlan, Run};
+use crate::parts::{MAX_PARTS, MIN_PART_SIZE, Part, PartPlan, Run};
 use crate::progress::FileProgress;
 use crate::s3::{Bucket, Content, NotStored, Object};
 
 /// What every file of an upload shares.
 #[derive(Clone)]
-pub struct Route {
+pub struct UploadContext {
     pub bucket: Bucket,
     pub allowance: Allowance,
     /// Configured part size, in bytes.
@@ -77,7 +76,7 @@ impl FirstFailure {
 /// # Cancellation
 /// Dropped before [`Intake::arrive`], it fails the file: what was opened in the store is aborted.
 pub struct Intake {
-    route: Route,
+    context: UploadContext,
     progress: FileProgress,
     head: FileHead,
     declared: Option<u64>,
@@ -120,24 +119,24 @@ impl Intake {
     /// Begins a file of `declared` bytes, `limit` at most.
     #[must_use]
     pub fn new(
-        route: Route,
+        context: UploadContext,
         progress: FileProgress,
         head: FileHead,
         declared: Option<u64>,
         limit: u64,
     ) -> Self {
-        let most = declared.map_or(MAX_PARTS * route.part_size, |_| u64::MAX);
+        let most = declared.map_or(MAX_PARTS * context.part_size, |_| u64::MAX);
         let parts = Unacknowledged::default();
-        parts.give_up_through(&route.allowance);
+        parts.give_up_through(&context.allowance);
         Self {
             inspector: Inspector::new(
                 head.file_type,
                 head.name.as_deref(),
-                route.allow_svg,
-                route.max_image_pixels,
+                context.allow_svg,
+                context.max_image_pixels,
             ),
             limit: limit.min(most),
-            route,
+            context,
             progress,
             head,
             declared,
@@ -210,7 +209,7 @@ impl Intake {
         let mut road = self.road.take().ok_or(Failure::Internal)?;
         road.whole();
         let content = road.content;
-        let plan = PartPlan::new(self.received, self.route.part_size);
+        let plan = PartPlan::new(self.received, self.context.part_size);
         self.progress.publish(|file| file.arrive(plan));
         // A delivery that is gone tells why when it is awaited.
         let _ = road.arrived.send(content);
@@ -226,7 +225,7 @@ impl Intake {
     /// A file of known size goes on its way as soon as its type is known.
     async fn start_known(&mut self) -> Result<(), Failure> {
         let Some(total) = self.declared else { return Ok(()) };
-        let plan = PartPlan::new(total, self.route.part_size);
+        let plan = PartPlan::new(total, self.context.part_size);
         self.open_road(Some(plan))?;
         if self.held.is_empty() {
             return Ok(());
@@ -244,7 +243,7 @@ impl Intake {
             _ => self.begin_part(plan, Run::default()).await?,
         };
         if part.is_out_of_room() {
-            part.add_slab(self.route.allowance.slab().await);
+            part.add_slab(self.context.allowance.slab().await);
         }
         part.append(bytes)
     }
@@ -264,9 +263,9 @@ impl Intake {
             let slab = self.slab_to_hold().await?;
             self.held.add_slab(slab);
         }
-        let room = usize::try_from(self.route.part_size - self.held.len()).unwrap_or(usize::MAX);
+        let room = usize::try_from(self.context.part_size - self.held.len()).unwrap_or(usize::MAX);
         let taken = self.held.append(&bytes[..bytes.len().min(room)]);
-        if self.declared.is_none() && self.held.len() == self.route.part_size {
+        if self.declared.is_none() && self.held.len() == self.context.part_size {
             self.send_held(false).await?;
         }
         Ok(taken)
@@ -275,13 +274,13 @@ impl Intake {
     /// Where parts are sent whole, waits for the memory of one before its first byte.
     async fn slab_to_hold(&mut self) -> Result<Slab, Failure> {
         if self.declared.is_some() {
-            return Ok(self.route.allowance.slab().await);
+            return Ok(self.context.allowance.slab().await);
         }
         let reserve = match &mut self.reserve {
             Some(reserve) => reserve,
             None => {
-                let wait = self.route.allowance.reserve(self.route.part_size);
-                let waited = tokio::time::timeout(self.route.permit_wait, wait).await;
+                let wait = self.context.allowance.reserve(self.context.part_size);
+                let waited = tokio::time::timeout(self.context.permit_wait, wait).await;
                 self.reserve.insert(waited.map_err(|_| Failure::Busy)?)
             }
         };
@@ -299,7 +298,7 @@ impl Intake {
 
     async fn send_held(&mut self, is_put: bool) -> Result<(), Failure> {
         if self.road.is_none() {
-            self.open_road(is_put.then(|| PartPlan::new(self.received, self.route.part_size)))?;
+            self.open_road(is_put.then(|| PartPlan::new(self.received, self.context.part_size)))?;
         }
         let road = self.road.as_ref().ok_or(Failure::Internal)?;
         let held = std::mem::take(&mut self.held);
@@ -311,18 +310,18 @@ impl Intake {
     /// Hands a part to the delivering task, once one more may be on its way.
     async fn send(&mut self, part: Part) -> Result<(), Failure> {
         let road = self.road.as_mut().ok_or(Failure::Internal)?;
-        let allowance = &self.route.allowance;
+        let allowance = &self.context.allowance;
         let departure = road.flight.depart(|| allowance.affords(part.len())).await;
         allowance.begin_part();
         road.whole();
         road.filling = Some(part.clone());
         road.next_number += 1;
         self.parts.add(part.clone());
-        let departed = Departed { part, departure, live: self.route.live_parts.count() };
+        let departed = Departed { part, departure, live: self.context.live_parts.count() };
         match road.parts.send(departed).await {
             Ok(()) => Ok(()),
             // The delivery has ended; its own word is the cause, and comes when it has cleaned up.
-            Err(_) => Err(self.route.first.wait().await.1),
+            Err(_) => Err(self.context.first.wait().await.1),
         }
     }
 
@@ -332,7 +331,7 @@ impl Intake {
         let (arrived, arrival) = oneshot::channel();
         let flight = Flight::default();
         let carrier = Carrier {
-            bucket: self.route.bucket.clone(),
+            bucket: self.context.bucket.clone(),
             progress: self.progress.clone(),
             object: Object {
                 key: ObjectKey::random(media).to_string(),
@@ -344,7 +343,7 @@ impl Intake {
             flight: flight.clone(),
         };
         let is_put = plan.is_some_and(|plan| plan.is_put());
-        let (first, file_type) = (self.route.first.clone(), self.head.file_type);
+        let (first, file_type) = (self.context.first.clone(), self.head.file_type);
         let delivering = async move {
             let delivering = match is_put {
                 true => carrier.put(incoming, arrival).boxed(),
@@ -358,7 +357,7 @@ impl Intake {
             }
             delivered
         };
-        let delivery = self.route.tracker.spawn(delivering.in_current_span());
+        let delivery = self.context.tracker.spawn(delivering.in_current_span());
         self.road = Some(Road {
             plan,
             parts,

@@ -29,7 +29,7 @@ use crate::progress::{FileProgress, Hub, UploadProgress};
 use crate::quota::Place;
 use crate::s3::{Bucket, NotStored};
 use crate::snapshot::Figures;
-use crate::transfer::{FirstFailure, Intake, Route};
+use crate::transfer::{FirstFailure, Intake, UploadContext};
 use adopted::Adopted;
 pub use ingress::announced::Announced;
 
@@ -174,8 +174,8 @@ impl Uploads {
             .and_then(|()| announced.check(|file_type| self.limits.largest(file_type)));
         let ended = match refused.and_then(|()| form.map_err(|failure| (None, failure))) {
             Ok(mut form) => {
-                let route = self.route(admission);
-                let reading = upload.read(self, &route, &mut form);
+                let context = self.context(admission);
+                let reading = upload.read(self, &context, &mut form);
                 // A panic ends the reading like a failure: what has arrived is settled, and the client reads why.
                 let ended = AssertUnwindSafe(reading).catch_unwind().await;
                 ended.unwrap_or(Err((None, Failure::Internal)))
@@ -187,8 +187,8 @@ impl Uploads {
         settled
     }
 
-    fn route(&self, admission: &Admission) -> Route {
-        Route {
+    fn context(&self, admission: &Admission) -> UploadContext {
+        UploadContext {
             bucket: self.bucket.clone(),
             allowance: admission.allowance.clone(),
             part_size: self.limits.part_size.as_u64(),
@@ -247,13 +247,7 @@ type Ended = (Option<FileType>, Failure);
 impl Upload {
     fn declare(&mut self, file_type: FileType, size: u64, part_size: u64) {
         let progress = self.progress.file(file_type, Some(PartPlan::new(size, part_size)));
-        self.files.push(UploadFile {
-            file_type,
-            declared: Some(size),
-            progress,
-            place: None,
-            fate: Fate::Missing,
-        });
+        self.files.push(UploadFile::new(file_type, Some(size), progress));
     }
 
     /// The one line of the log for an upload.
@@ -281,12 +275,17 @@ impl Upload {
     }
 
     /// Reads the form file by file, until its end or the first failure.
-    async fn read(&mut self, uploads: &Uploads, route: &Route, form: &mut Form) -> Result<(), Ended> {
+    async fn read(
+        &mut self,
+        uploads: &Uploads,
+        context: &UploadContext,
+        form: &mut Form,
+    ) -> Result<(), Ended> {
         let mut place = 0;
         loop {
             let next = tokio::select! {
                 biased;
-                (file_type, failure) = route.first.wait() => return Err((Some(file_type), failure)),
+                (file_type, failure) = context.first.wait() => return Err((Some(file_type), failure)),
                 failure = self.progress.ended() => return Err((None, failure)),
                 next = form.next_file() => next.map_err(|failure| (None, failure))?,
             };
@@ -295,7 +294,7 @@ impl Upload {
             let limit = uploads.limits.largest(file_type);
             let index = self.begin(file_type, place);
             place += 1;
-            self.receive(index, route, form, head, limit).await?;
+            self.receive(index, context, form, head, limit).await?;
         }
         match self.files.iter().find(|file| matches!(file.fate, Fate::Missing)) {
             Some(missing) => Err((Some(missing.file_type), Failure::FileMissing)),
@@ -309,13 +308,7 @@ impl Upload {
         let known = self.files.iter().position(|file| file.file_type == file_type);
         let index = known.unwrap_or_else(|| {
             let progress = self.progress.file(file_type, None);
-            self.files.push(UploadFile {
-                file_type,
-                declared: None,
-                progress,
-                place: None,
-                fate: Fate::Missing,
-            });
+            self.files.push(UploadFile::new(file_type, None, progress));
             self.files.len() - 1
         });
         self.files[index].place = Some(place);
@@ -327,17 +320,17 @@ impl Upload {
     async fn receive(
         &mut self,
         index: usize,
-        route: &Route,
+        context: &UploadContext,
         form: &mut Form,
         head: FileHead,
         limit: u64,
     ) -> Result<(), Ended> {
         let file = &mut self.files[index];
         let file_type = file.file_type;
-        let mut intake = Intake::new(route.clone(), file.progress.clone(), head, file.declared, limit);
+        let mut intake = Intake::new(context.clone(), file.progress.clone(), head, file.declared, limit);
         let received = tokio::select! {
             biased;
-            (first, failure) = route.first.wait() => Err((Some(first), failure)),
+            (first, failure) = context.first.wait() => Err((Some(first), failure)),
             failure = self.progress.ended() => Err((None, failure)),
             received = take_in(&mut intake, form) => received.map_err(|failure| (Some(file_type), failure)),
         };
@@ -346,7 +339,7 @@ impl Upload {
             return Ok(());
         };
         // A delivery that fails also fails whoever feeds it; its own word is the cause.
-        let (blamed, failure) = route.first.get().map_or(ended, |(first, failure)| (Some(first), failure));
+        let (blamed, failure) = context.first.get().map_or(ended, |(first, failure)| (Some(first), failure));
         let other_failed = blamed.is_some_and(|blamed| blamed != file_type);
         let outcome = if other_failed { Outcome::NotReceived } else { Outcome::Failed };
         file.fate = Fate::Ended(failure, outcome, intake.fail(failure));
@@ -380,6 +373,11 @@ async fn take_in(intake: &mut Intake, form: &mut Form) -> Result<(), Failure> {
 }
 
 impl UploadFile {
+    /// One whose part of the form has not come yet.
+    fn new(file_type: FileType, declared: Option<u64>, progress: FileProgress) -> Self {
+        Self { file_type, declared, progress, place: None, fate: Fate::Missing }
+    }
+
     /// The file's end, published, and as an entry of the answer; `first` is what ended the form.
     async fn settle(self, first: Option<Ended>) -> (FileOutcome, Option<Ended>) {
         let file_type = self.file_type;
@@ -407,17 +405,8 @@ impl UploadFile {
             Outcome::NotReceived => state.miss(failure),
             _ => state.fail(failure),
         });
-        let entry = FileOutcome {
-            field: file_type.field().to_owned(),
-            outcome,
-            code: Some(failure.code().to_owned()),
-            key: None,
-            link: None,
-            size: None,
-            content_type: None,
-            etag: None,
-            checksum_crc64nvme: None,
-        };
+        let code = Some(failure.code().to_owned());
+        let entry = FileOutcome { code, ..FileOutcome::new(file_type, outcome) };
         (entry, Some((Some(file_type), failure)))
     }
 }

@@ -260,6 +260,24 @@ pub struct FileOutcome {
     pub checksum_crc64nvme: Option<String>,
 }
 
+impl FileOutcome {
+    /// Only that it ended so.
+    #[must_use]
+    pub fn new(file_type: FileType, outcome: Outcome) -> Self {
+        Self {
+            field: file_type.field().to_owned(),
+            outcome,
+            code: None,
+            key: None,
+            link: None,
+            size: None,
+            content_type: None,
+            etag: None,
+            checksum_crc64nvme: None,
+        }
+    }
+}
+
 /// Answer of `POST /upload` when every file is stored.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(ToSchema))]

@@ -84,22 +84,9 @@ where
         if fault.refused && !given_before {
             part.take_back();
         }
-        if let Some(failure) = part.failure() {
-            return Err(Fault::ended(failure));
-        }
-        let may_repeat = match fault.retry {
-            Retry::No => false,
-            Retry::Once => attempt == 1,
-            Retry::Yes => attempt < MAX_ATTEMPTS,
-        };
         let sent = sent.load(Ordering::Relaxed);
         let waited_for_client = fault.connection && sent < part.len() && sent + slack >= part.sendable();
-        if !may_repeat && !waited_for_client {
-            return Err(fault);
-        }
-        if !part.can_replay() {
-            return Err(Fault::ended(Failure::ReplayUnavailable));
-        }
+        may_follow(part, fault, attempt, waited_for_client)?;
         if waited_for_client {
             sent_before = part.sendable();
             continue;
@@ -112,6 +99,26 @@ where
         attempt += 1;
         sent_before = 0;
     }
+}
+
+/// Whether another attempt may follow the one that ended with `fault`.
+///
+/// # Errors
+/// What the part ends with.
+fn may_follow(part: &Part, fault: Fault, attempt: u32, waited_for_client: bool) -> Result<(), Fault> {
+    if let Some(failure) = part.failure() {
+        return Err(Fault::ended(failure));
+    }
+    let may_repeat = match fault.retry {
+        Retry::No => false,
+        Retry::Once => attempt == 1,
+        Retry::Yes => attempt < MAX_ATTEMPTS,
+    };
+    // A store that tires of a silent client may do so any number of times.
+    if !may_repeat && !waited_for_client {
+        return Err(fault);
+    }
+    if part.can_replay() { Ok(()) } else { Err(Fault::ended(Failure::ReplayUnavailable)) }
 }
 
 fn counter(sent: &Arc<AtomicU64>, watch: &PartWatch) -> WireCounter {

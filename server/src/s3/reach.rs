@@ -9,8 +9,9 @@ use aws_sdk_s3::config::http::HttpResponse;
 use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::error::SdkError;
 
+use super::Bucket;
 use super::fault::{Fault, causes};
-use super::{Bucket, ask_head};
+use super::settle::ask_head;
 use crate::error::Failure;
 
 /// For one question: whoever asks for readiness waits no longer (Kubernetes gives its probes a second, systemd none).
