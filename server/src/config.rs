@@ -389,7 +389,7 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
         "h" => number.checked_mul(3600).map(Duration::from_secs),
         _ => return Err("the unit must be ms, s, m or h".to_owned()),
     };
-    duration.ok_or_else(|| "nobody waits for so long".to_owned())
+    duration.ok_or_else(|| "this is too long".to_owned())
 }
 
 #[cfg(test)]
