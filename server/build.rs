@@ -17,6 +17,11 @@ fn main() {
     if env::var("PROFILE").as_deref() == Ok("debug") {
         return; // there rust-embed reads the folder while the server runs
     }
+    if env::var("CARGO_CFG_TARGET_OS").as_deref() == Ok("linux") {
+        // A third of the product would be names and line tables. A panic says where it was without them, and the tests,
+        // which are built like it, keep theirs.
+        println!("cargo::rustc-link-arg-bins=-Wl,--strip-all");
+    }
     if !site.is_dir() {
         // Cargo takes a path that is not there for changed at every build, and a fresh one once more.
         let made = fs::create_dir_all(&site)

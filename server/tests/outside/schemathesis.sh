@@ -22,7 +22,7 @@ say 'openapi-spec-validator: %s\n' "$(sed 's/.*: //' "$work/validity")"
     "${python%/*}/schemathesis" --config-file "$here/schemathesis.toml" run "$work/openapi.json" \
     --url "http://$server" ${1:+--seed "$1"}) 2>&1 | tee "$work/report" || fail "see above"
 sed -n '/=== SUMMARY ===/,$p' "$work/report" | grep -v '^$' >>"$work/summary"
-rests uploads_in_flight buffer_bytes uploads_left_open aborts_failed_total sockets
+rests uploads_in_flight buffer_bytes uploads_left_open progress_clients 's3_aborts_total{outcome="failed"}'
 stop_server
 say 'uploads by their end: %s\n' \
     "$(grep -o '"upload.code":"[^"]*"' "$work/server.log" | cut -d'"' -f4 | sort | uniq -c | awk '{ printf "%s%s %s", sep, $2, $1; sep = ", " }')"
