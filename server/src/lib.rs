@@ -107,13 +107,14 @@ pub async fn serve(
     if config.storage.endpoint.is_none() && config.storage.bucket.is_some() {
         start::look(&server.readiness, &bucket, &tasks, &ending.closing).await?;
     }
+    let metrics_listener =
+        config.metrics_listen.map(|address| listener::bind("--metrics-listen", address)).transpose()?;
     banner::show(&config, &listener, &bucket)?;
     let sweeper = start::sweeper(&bucket, &config);
     let (hub, sockets) = (server.hub.clone(), server.metrics.sockets.clone());
     let Ending { uploads, closing, connections } = ending;
     let serve = |router| listener::Service::new(router, &config.clocks, closing.clone());
-    if let Some(address) = config.metrics_listen {
-        let listener = listener::bind("--metrics-listen", address)?;
+    if let Some(listener) = metrics_listener {
         tracing::info!(metrics.listen = %listener.local_addr()?, "metrics listen");
         let service = serve(routes::metrics_router(server.clone()));
         tasks.spawn(listener::accept(listener, service, connections.clone()));

@@ -55,8 +55,8 @@ async fn g13_a_configuration_that_cannot_work() {
 async fn g13_a_port_in_use() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    for flag in ["--listen", "--store-listen"] {
-        refused(flags(&[flag, &address]), &[&address, "in use"]).await;
+    for flag in ["--listen", "--store-listen", "--metrics-listen"] {
+        refused(flags(&[flag, &address]), &[flag, &address, "in use", "give another"]).await;
     }
 }
 
