@@ -12,6 +12,8 @@ use std::time::SystemTime;
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rerun-if-env-changed=LEPTOS_SITE_ROOT");
+    println!("cargo::rerun-if-env-changed=BRIGADE_COMMIT");
+    println!("cargo::rustc-env=BRIGADE_VERSION={}", version());
     let site = site_root();
     println!("cargo::rustc-env=BRIGADE_SITE={}", site.display());
     if env::var("PROFILE").as_deref() == Ok("debug") {
@@ -45,6 +47,14 @@ fn main() {
         println!("cargo::error={missing}; with cargo-leptos, --release needs --precompress (-P)");
     } else {
         println!("cargo::warning={missing}; this server answers without styles and scripts");
+    }
+}
+
+fn version() -> String {
+    let version = variable("CARGO_PKG_VERSION");
+    match env::var("BRIGADE_COMMIT") {
+        Ok(commit) if !commit.is_empty() => format!("{version} ({commit})"),
+        _ => version,
     }
 }
 

@@ -4,6 +4,7 @@ use std::io::{self, IsTerminal};
 
 use tokio::net::TcpListener;
 
+use crate::cli::VERSION;
 use crate::config::Config;
 use crate::s3::Bucket;
 
@@ -12,7 +13,7 @@ use crate::s3::Bucket;
 /// # Errors
 /// The listener has no address.
 pub fn show(config: &Config, listener: &TcpListener, bucket: &Bucket) -> io::Result<()> {
-    let (address, version) = (listener.local_addr()?, env!("CARGO_PKG_VERSION"));
+    let (address, version) = (listener.local_addr()?, VERSION);
     if !io::stderr().is_terminal() {
         tracing::info!(listen = %address, store = bucket.place(), version, "bucket-brigade starts");
         return Ok(());

@@ -8,6 +8,9 @@ use crate::check::Check;
 use crate::config::Config;
 use crate::health::Health;
 
+/// Of the program, with the commit that it was built from where that was named.
+pub const VERSION: &str = env!("BRIGADE_VERSION");
+
 const EXAMPLES: &str = "\
 Examples:
   Try it, with a store of its own in ./data:
@@ -39,7 +42,7 @@ const USUAL: [&str; 12] = [
 #[derive(Debug, Parser)]
 #[command(
     name = "bucket-brigade",
-    version,
+    version = VERSION,
     about = "Streams a document and an image from a browser into S3, with progress that tells the truth.",
     long_about = "Streams a document and an image from a browser into S3, with progress that tells the truth.\n\n\
         Each option can be given by a flag or by its variable; the flag wins. AWS settings are AWS's own (AWS_REGION, \

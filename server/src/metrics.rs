@@ -11,6 +11,7 @@ use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Registry;
 use tokio_util::task::TaskTracker;
 
+use crate::cli::VERSION;
 use crate::connector::Connector;
 use crate::listener;
 use crate::s3::Bucket;
@@ -44,7 +45,7 @@ impl Metrics {
     #[must_use]
     pub fn render(&self) -> Response {
         let mut registry = Registry::with_prefix("brigade");
-        registry.register("build", "What is running", Info::new([("version", env!("CARGO_PKG_VERSION"))]));
+        registry.register("build", "What is running", Info::new([("version", VERSION)]));
         self.tally.register(&mut registry);
         let mut gauge = |name: &str, help: &str, value: i64| {
             let gauge: Gauge = Gauge::default();

@@ -91,7 +91,7 @@ async fn metrics_count_what_happens() {
     assert_eq!(most(&samples, "brigade_s3_part_seconds", &[]), parts("done"));
     assert_eq!(number(&samples, "brigade_s3_aborts_total", &[("outcome", "failed")]), 1.0);
     assert_eq!(number(&samples, "brigade_progress_clients", &[]), 1.0);
-    let version = [("version", env!("CARGO_PKG_VERSION"))];
+    let version = [("version", server::cli::VERSION)];
     assert_eq!(number(&samples, "brigade_build_info", &version), 1.0);
     drop(watcher);
     fixture.bucket.abort_open().await;
