@@ -18,6 +18,7 @@ use program::Failure;
 
 const USAGE: &str = "\
 cargo xtask serve [OPTIONS OF THE SERVER]   build page and server, serve on http://127.0.0.1:3000
+cargo xtask build                           build page and server, into target/release/bucket-brigade
 cargo xtask test [FILTER]                   build both, run every test, browser included
 cargo xtask bench [SCENARIO...] [OPTIONS]   measure the server and its peers in turn, write server/benches/RESULTS.md
 cargo xtask torture [OPTIONS]               kill the server or soak it in faults while clients upload
@@ -39,10 +40,10 @@ fn main() -> ExitCode {
 
 fn run(command: &str, rest: &[String]) -> Result<ExitCode, Failure> {
     match command {
-        "serve" => {
-            let places = Places::find()?;
-            site::build(&places)?;
-            Err(server::build(&places)?.run_in_our_place(rest))
+        "serve" => Err(build()?.run_in_our_place(rest)),
+        "build" => {
+            println!("{}", build()?.path().display());
+            Ok(ExitCode::SUCCESS)
         }
         "test" => test::run(&Places::find()?, rest),
         "bench" => bench::run(&Places::find()?, rest),
@@ -56,4 +57,11 @@ fn run(command: &str, rest: &[String]) -> Result<ExitCode, Failure> {
         }
         _ => Err(Failure::new(format!("there are these commands:\n{USAGE}"))),
     }
+}
+
+/// The release binary with the page inside.
+fn build() -> Result<server::Server, Failure> {
+    let places = Places::find()?;
+    site::build(&places)?;
+    server::build(&places)
 }
