@@ -24,6 +24,7 @@ pub mod log;
 
 pub mod start;
 mod secrets;
+mod notify;
 mod readiness;
 mod banner;
 
@@ -86,6 +87,8 @@ use visitor::Access;
 
 /// For the clean-up of uploads that the end of the grace cut off.
 const CLEAN_UP: Duration = Duration::from_secs(5);
+/// What a stop may take beyond the grace: the clean-up, last words to clients, and the end of the embedded store.
+const ENDING: Duration = Duration::from_secs(15);
 
 /// Serves page, API and sockets on `listener` until `shutdown`, then lets running uploads end.
 ///
@@ -112,6 +115,7 @@ pub async fn serve(
     banner::show(&config, &listener, &bucket)?;
     let sweeper = start::sweeper(&bucket, &config);
     let (hub, sockets) = (server.hub.clone(), server.metrics.sockets.clone());
+    let readiness = server.readiness.clone();
     let Ending { uploads, closing, connections } = ending;
     let serve = |router| listener::Service::new(router, &config.clocks, closing.clone());
     if let Some(listener) = metrics_listener {
@@ -121,8 +125,10 @@ pub async fn serve(
     }
     let service = serve(config.around.unwrap_or(|router| router)(routes::router(server)));
     let accepting = listener::accept(listener, service, connections.clone());
+    readiness.listens().await;
     let stopping = async {
         shutdown.cancelled().await;
+        readiness.stops(config.shutdown_grace.saturating_add(ENDING));
         finish_uploads(&hub, &uploads, config.shutdown_grace).await;
         closing.cancel();
     };

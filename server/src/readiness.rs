@@ -1,10 +1,12 @@
-//! Whether uploads can be taken now: asked of the store, and remembered for a while.
+//! Whether uploads can be taken now: asked of the store, and remembered for a while; told to the log and to the service
+//! manager.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::Mutex;
 
+use crate::notify::Notifier;
 use crate::s3::{Barrier, Bucket};
 
 /// How long a store that was not to be had is not asked again.
@@ -16,6 +18,7 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 #[derive(Clone)]
 pub struct Readiness {
     bucket: Bucket,
+    notifier: Notifier,
     /// How long an answer holds.
     keep: Duration,
     /// Held while the store is asked: one question at a time, whoever has it.
@@ -32,7 +35,19 @@ struct Look {
 impl Readiness {
     #[must_use]
     pub fn new(bucket: Bucket, keep: Duration) -> Self {
-        Self { bucket, keep, last: Arc::default() }
+        Self { bucket, notifier: Notifier::from_environment(), keep, last: Arc::default() }
+    }
+
+    /// Tells the service manager that the server listens, and what was last heard of the store.
+    pub async fn listens(&self) {
+        let last = self.last.lock().await;
+        let barrier = last.as_ref().and_then(|look| look.found.as_ref().err());
+        self.notifier.ready(&self.status(barrier));
+    }
+
+    /// Tells the service manager that the server stops, in so long at most.
+    pub fn stops(&self, at_most: Duration) {
+        self.notifier.stopping(at_most);
     }
 
     /// Whether the bucket can be had, or could be a moment ago.
@@ -62,7 +77,15 @@ impl Readiness {
         }
     }
 
-    /// Logs what has changed, and once a minute that nothing has; returns when the log was last told.
+    fn status(&self, barrier: Option<&Barrier>) -> String {
+        let place = self.bucket.place();
+        match barrier {
+            None => format!("ready, storing into {place}"),
+            Some(barrier) => format!("not ready when last asked: {place}: {barrier}"),
+        }
+    }
+
+    /// Tells what has changed, and the log once a minute that nothing has; returns when the log was last told.
     fn tell(&self, found: &Result<(), Barrier>, last: Option<&Look>) -> Instant {
         let barred = last.filter(|look| look.found.is_err());
         match (found, barred) {
@@ -70,8 +93,12 @@ impl Readiness {
             (Err(barrier), _) => {
                 let (place, code) = (self.bucket.place(), barrier.failure().code());
                 tracing::warn!(store = place, code, "not ready: {barrier}");
+                self.notifier.status(&self.status(Some(barrier)));
             }
-            (Ok(()), Some(_)) => tracing::info!(store = self.bucket.place(), "ready: the store answers"),
+            (Ok(()), Some(_)) => {
+                tracing::info!(store = self.bucket.place(), "ready: the store answers");
+                self.notifier.status(&self.status(None));
+            }
             (Ok(()), None) => {}
         }
         Instant::now()

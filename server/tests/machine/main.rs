@@ -12,6 +12,7 @@ mod commands;
 mod killed;
 mod limits;
 mod logs;
+mod notify;
 mod panics;
 mod paused;
 mod starting;
