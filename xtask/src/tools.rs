@@ -13,12 +13,14 @@ const WASM: &str = "wasm32-unknown-unknown";
 const CHROMIUM: (&str, &str) = ("chromium", "/usr/bin/chromium");
 
 /// Debian's packages that the tests drive, each with the program that it brings.
-const TEST_PACKAGES: [(&str, &str); 5] = [
+const TEST_PACKAGES: [(&str, &str); 6] = [
     CHROMIUM,
     ("curl", "/usr/bin/curl"),
     ("faketime", "/usr/bin/faketime"),
     ("fiu-utils", "/usr/bin/fiu-run"),
     ("rclone", "/usr/bin/rclone"),
+    // Only its systemd-analyze runs.
+    ("systemd", "/usr/bin/systemd-analyze"),
 ];
 
 /// Standard library for the browser.

@@ -15,5 +15,6 @@ mod logs;
 mod notify;
 mod panics;
 mod paused;
+mod shipped;
 mod starting;
 mod stopping;

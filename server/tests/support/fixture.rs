@@ -123,8 +123,8 @@ impl Setup {
     }
 }
 
-/// What the server may ask of a store: SECURITY.md names the rights for it. Get is for links.
-const RIGHTS: [Op; 11] = [
+/// What the server may ask of a store: SECURITY.md and docs/aws/policy.json name the rights for it. Get is for links.
+pub const RIGHTS: [Op; 11] = [
     Op::Put,
     Op::Create,
     Op::UploadPart,
