@@ -43,7 +43,7 @@ fn analyze(arguments: &[&str]) {
 #[test]
 fn systemd_reads_the_unit() {
     analyze(&["verify"]);
-    // In tenths, of 10 that a service without any of this has; 1.0 with systemd 252.
+    // In tenths, of 10 that a service without any of this has; 1.1 with systemd 252.
     analyze(&["security", "--offline=true", "--threshold=15"]);
 }
 
