@@ -26,6 +26,7 @@ pub mod records;
 mod content;
 mod recovery;
 mod faults;
+mod switches;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, TryLockError};
@@ -43,6 +44,7 @@ use s3s::HttpResponse;
 use s3s::auth::SimpleAuth;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{S3Error, S3Result, s3_error};
+use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -51,9 +53,16 @@ use tokio_util::task::TaskTracker;
 use blocks::sync_dir;
 use bucket::{Bucket, State};
 use paths::BucketDir;
+use switches::Switched;
+pub use switches::{FailPart, Switches};
 
 /// Bytes that a connection reads ahead of its request.
 const READ_AHEAD: usize = 128 * 1024;
+/// The same of a store whose rate is limited, and what the kernel may hold for it: by both together the sender is ahead
+/// of what was read.
+const READ_AHEAD_SLOWLY: usize = 16 * 1024;
+/// Twice as much would open the window in steps of a quarter of a MiB.
+const RECEIVE_BUFFER_SLOWLY: usize = 128 * 1024;
 /// Between attempts to accept when the process has no descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -124,15 +133,22 @@ impl Store {
         builder.build()
     }
 
-    /// Serves until `shutdown`, then cuts the connections and waits for changes under way.
+    /// Serves until `shutdown`, as badly as `switches` say, then cuts the connections and waits for changes under way.
     pub async fn serve(
         &self,
         listener: TcpListener,
         access_key: &str,
         secret_key: &str,
+        switches: Switches,
         shutdown: CancellationToken,
     ) {
-        let service = self.service(access_key, secret_key);
+        let read_ahead = if switches.rate.is_some() { READ_AHEAD_SLOWLY } else { READ_AHEAD };
+        if switches.rate.is_some()
+            && let Err(error) = SockRef::from(&listener).set_recv_buffer_size(RECEIVE_BUFFER_SLOWLY)
+        {
+            tracing::warn!(%error, "SO_RCVBUF not set: the sender runs further ahead of the store's rate");
+        }
+        let service = Arc::new(Switched::new(self.service(access_key, secret_key), switches));
         let mut connections = JoinSet::new();
         loop {
             tokio::select! {
@@ -140,7 +156,7 @@ impl Store {
                 Some(_) = connections.join_next(), if !connections.is_empty() => {}
                 accepted = listener.accept() => match accepted {
                     Ok((stream, _)) => {
-                        connections.spawn(connection(stream, service.clone()));
+                        connections.spawn(connection(stream, Arc::clone(&service), read_ahead));
                     }
                     Err(error) => {
                         tracing::warn!(%error, "the store could not accept a connection");
@@ -253,15 +269,15 @@ impl Inner {
     }
 }
 
-async fn connection(stream: TcpStream, service: S3Service) {
+async fn connection(stream: TcpStream, service: Arc<Switched>, read_ahead: usize) {
     let dated = service_fn(move |request: Request<Incoming>| {
-        let service = service.clone();
-        async move { service.call(request.map(s3s::Body::from)).await.map(with_date) }
+        let service = Arc::clone(&service);
+        async move { service.call(request).await.map(with_date) }
     });
     let served = async {
         stream.set_nodelay(true)?;
         http1::Builder::new()
-            .max_buf_size(READ_AHEAD)
+            .max_buf_size(read_ahead)
             .serve_connection(TokioIo::new(stream), dated)
             .await
             .map_err(io::Error::other)

@@ -1,4 +1,5 @@
-// A short moving picture of a real upload: the browser is quick, the store slow, and the two lanes tell them apart.
+// A short moving picture of a real upload: the browser is quick, the store slow, and the two lanes tell them apart. Part 2
+// is refused, and sent again. Anybody sees the same with the switches below (docs/see-for-yourself.md).
 // Run: node animation.mjs PATH_OF_THE_BINARY [FILE]     (needs img2webp: apt install webp)
 import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -6,9 +7,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { button, drive, open, throttle } from './chromium.mjs';
-import { endAll, startBefore, startStore, storeProxy } from './servers.mjs';
+import { endAll, start } from './servers.mjs';
 
 const file = process.argv[3] ?? fileURLToPath(new URL('../../docs/upload.webp', import.meta.url));
+const SWITCHES = ['--store-rate', '3200kB', '--store-fail-part', '2'];
 const EVERY_MS = 100;
 /** How long the first and the last picture stay. */
 const PAUSE_MS = 1500;
@@ -45,9 +47,7 @@ function encode(frames) {
 }
 
 try {
-  const proxy = await storeProxy(await startStore());
-  proxy.manners = { rate: 2_600_000 };
-  const { port } = await startBefore(proxy, 'server');
+  const { port } = await start('server', ['--store-listen', '127.0.0.1:0', ...SWITCHES]);
   await drive(async (browser, files) => {
     const page = await open(browser, { baseURL: `http://127.0.0.1:${port}`, viewport: { width: 960, height: 680 } });
     await page.setInputFiles('#docs_field', files.pdf('annual-report-2026-final.pdf', 24_100_000));
@@ -58,7 +58,6 @@ try {
     const seconds = (frames.at(-1).at - frames[0].at) / 1000;
     console.log(`${frames.length} pictures of ${seconds} s, ${Math.round(statSync(file).size / 1024)} KiB: ${file}`);
   });
-  proxy.close();
 } finally {
   endAll();
 }

@@ -12,7 +12,7 @@ const folder = mkdtempSync(join(tmpdir(), 'bucket-brigade-servers-'));
 const children = [];
 
 /** The binary with these flags, once it listens. */
-async function start(name, flags, environment = {}) {
+export async function start(name, flags, environment = {}) {
   const child = spawn(process.argv[2], [...flags, '--listen', '127.0.0.1:0', '--data-dir', join(folder, name), '--log-format', 'text'], {
     env: { PATH: process.env.PATH, RUST_LOG: 'info', NO_COLOR: '1', AWS_REGION: 'us-east-1', AWS_EC2_METADATA_DISABLED: 'true', ...environment },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use server::embedded::Store;
+use server::embedded::{Store, Switches};
 use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
@@ -19,6 +19,6 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = tokio::net::TcpListener::bind(address).await?;
     println!("http://{}", listener.local_addr()?);
     let forever = CancellationToken::new();
-    store.serve(listener, "brigade", "brigade-secret", forever).await;
+    store.serve(listener, "brigade", "brigade-secret", Switches::default(), forever).await;
     Ok(())
 }

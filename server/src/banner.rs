@@ -29,6 +29,10 @@ pub fn show(config: &Config, listener: &TcpListener, bucket: &Bucket) -> io::Res
     eprintln!("bucket-brigade {version}");
     eprintln!("  page     http://{address}/");
     eprintln!("  storage  {storage}");
+    let faults = config.storage.faults.switches();
+    if faults.are_on() {
+        eprintln!("  faults   it {faults}");
+    }
     eprintln!("  limits   document {}, image {}", limits.max_document_size, limits.max_image_size);
     eprintln!("  api      POST /upload, described at http://{address}/docs");
     eprintln!("  press ctrl-c to stop");

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
+use std::num::NonZeroU64;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,9 +10,10 @@ use app::wire::FileType;
 use bytesize::ByteSize;
 use clap::builder::BoolishValueParser;
 use clap::{Args, Command, FromArgMatches, ValueEnum};
+use embedded::{FailPart, Switches};
 use ipnet::IpNet;
 
-use crate::parts::{MAX_PART_SIZE, MIN_PART_SIZE};
+use crate::parts::{MAX_PART_SIZE, MAX_PARTS, MIN_PART_SIZE};
 
 /// Of `--listen`, which `health` has too.
 pub const LISTEN_VARIABLE: &str = "BRIGADE_LISTEN";
@@ -114,6 +116,8 @@ pub struct StorageConfig {
     /// Secret key of the embedded store [default: made at first start]
     #[arg(long, env = "BRIGADE_STORE_SECRET_KEY", requires = "store_access_key", value_name = "KEY")]
     pub store_secret_key: Option<Secret>,
+    #[command(flatten)]
+    pub faults: StoreFaults,
     /// Endpoint of the bucket, where it is not AWS's own configuration that says so (tests).
     #[arg(skip)]
     pub endpoint: Option<Endpoint>,
@@ -127,7 +131,52 @@ impl StorageConfig {
         if self.s3_encryption.is_some() && self.bucket.is_none() {
             return Err(ConfigError::EncryptionEmbedded);
         }
-        Ok(())
+        match (&self.bucket, self.faults.first()) {
+            (Some(_), Some(flag)) => Err(ConfigError::FaultsElsewhere(flag)),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What the embedded store does worse than it can, so that one sees what becomes of an upload then.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Faults of the embedded store, to see for yourself")]
+pub struct StoreFaults {
+    /// How long the store waits before each answer about an object [default: not at all]
+    ///
+    /// Not before those about the bucket, nor when something is deleted or aborted: the server starts, is ready and
+    /// sweeps as ever.
+    #[arg(long, env = "BRIGADE_STORE_DELAY", value_parser = parse_duration, value_name = "TIME")]
+    pub store_delay: Option<Duration>,
+    /// Bytes a second at which the store reads what it is sent, over all connections together [default: no limit]
+    #[arg(long, env = "BRIGADE_STORE_RATE", value_parser = parse_rate, value_name = "SIZE")]
+    pub store_rate: Option<NonZeroU64>,
+    /// Part of each upload whose first attempt the store refuses, or each with N:always [default: none]
+    ///
+    /// With 503 SlowDown, once it has read the part. An object under 5 MiB is one part.
+    #[arg(long, env = "BRIGADE_STORE_FAIL_PART", value_parser = parse_fail_part, value_name = "N[:always]")]
+    pub store_fail_part: Option<FailPart>,
+}
+
+impl StoreFaults {
+    /// The first that was asked for.
+    fn first(&self) -> Option<&'static str> {
+        let flags = [
+            ("--store-delay", self.store_delay.is_some()),
+            ("--store-rate", self.store_rate.is_some()),
+            ("--store-fail-part", self.store_fail_part.is_some()),
+        ];
+        flags.into_iter().find_map(|(flag, is_given)| is_given.then_some(flag))
+    }
+
+    /// For the store.
+    #[must_use]
+    pub fn switches(&self) -> Switches {
+        Switches {
+            delay: self.store_delay.unwrap_or_default(),
+            rate: self.store_rate,
+            fail_part: self.store_fail_part,
+        }
     }
 }
 
@@ -327,6 +376,8 @@ pub enum ConfigError {
     DownloadLinks,
     #[error("--s3-encryption needs --bucket: the embedded store encrypts nothing")]
     EncryptionEmbedded,
+    #[error("{0} cannot be had with --bucket: only the embedded store has faults on a switch")]
+    FaultsElsewhere(&'static str),
     #[error("--s3-kms-key needs --s3-encryption aws:kms: no other encryption takes a key")]
     KmsKey,
 }
@@ -392,9 +443,38 @@ fn parse_duration(text: &str) -> Result<Duration, String> {
     duration.ok_or_else(|| "this is too long".to_owned())
 }
 
+/// Reads `2MiB`.
+fn parse_rate(text: &str) -> Result<NonZeroU64, String> {
+    let size: ByteSize = text.parse()?;
+    NonZeroU64::new(size.as_u64()).ok_or_else(|| "a store that reads nothing takes no upload".to_owned())
+}
+
+/// Reads `3`, `3:always`.
+fn parse_fail_part(text: &str) -> Result<FailPart, String> {
+    let (number, always) = match text.split_once(':') {
+        None => (text, false),
+        Some((number, "always")) => (number, true),
+        Some(_) => return Err("what may follow the part is :always".to_owned()),
+    };
+    let number = number.parse().ok().filter(|number| (1..=MAX_PARTS).contains(&u64::from(*number)));
+    let number = number.ok_or_else(|| format!("parts are 1 to {MAX_PARTS}"))?;
+    Ok(FailPart { number, always })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn faults_are_read() {
+        assert_eq!(parse_rate("2MiB").map(NonZeroU64::get), Ok(2_097_152));
+        assert!(parse_rate("0").is_err() && parse_rate("fast").is_err());
+        assert_eq!(parse_fail_part("3"), Ok(FailPart { number: 3, always: false }));
+        assert_eq!(parse_fail_part("10000:always"), Ok(FailPart { number: 10_000, always: true }));
+        for text in ["0", "10001", "-1", "3:", "3:twice", ":always", "three"] {
+            assert!(parse_fail_part(text).is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn durations_have_a_unit_and_do_not_wrap() {

@@ -117,9 +117,13 @@ async fn open_embedded(
     let listener = listener::bind("--store-listen", storage.store_listen)?;
     let address = listener.local_addr()?;
     tracing::info!(store.listen = %address, "the embedded store listens");
+    let switches = storage.faults.switches();
+    if switches.are_on() {
+        tracing::warn!(store.faults = %switches, "the embedded store has faults, as asked");
+    }
     let url = format!("http://{address}");
     let (access, secret, shutdown) = (access_key.clone(), secret_key.clone(), shutdown.clone());
-    tasks.spawn(async move { store.serve(listener, &access, &secret, shutdown).await });
+    tasks.spawn(async move { store.serve(listener, &access, &secret, switches, shutdown).await });
     Ok(Endpoint { url, access_key, secret_key })
 }
 

@@ -9,6 +9,7 @@ mod half;
 
 mod clock;
 mod commands;
+mod demonstrated;
 mod killed;
 mod limits;
 mod logs;

@@ -47,6 +47,12 @@ async fn g13_a_configuration_that_cannot_work() {
     refused(flags(&["--s3-encryption", "AES256"]), &["--s3-encryption", "--bucket"]).await;
     let without_kms = flags(&["--bucket", "uploads", "--s3-encryption", "AES256", "--s3-kms-key", "a-key"]);
     refused(without_kms, &["--s3-kms-key", "aws:kms"]).await;
+    for fault in [["--store-delay", "1s"], ["--store-rate", "1MiB"], ["--store-fail-part", "3"]] {
+        let words = [fault[0], "--bucket", "only the embedded store"];
+        refused(flags(&["--bucket", "uploads"]).flags(&fault), &words).await;
+    }
+    refused(flags(&["--store-rate", "0"]), &["--store-rate", "reads nothing"]).await;
+    refused(flags(&["--store-fail-part", "3:twice"]), &["--store-fail-part", ":always"]).await;
     // One key of two.
     refused(flags(&["--store-access-key", "some-key"]), &["required arguments were not provided"]).await;
 }

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use aws_sdk_s3::Client;
-use server::embedded::{OpenError, Store};
+use server::embedded::{OpenError, Store, Switches};
 
 use crate::disk::SmallDisk;
 use crate::fixture::{BUCKET, MIB, TestDir, TestStore, bytes, code, get, put};
@@ -214,7 +214,7 @@ async fn g07_a_full_disk_is_an_error_and_loses_nothing() {
     let stop = tokio_util::sync::CancellationToken::new();
     let serving = tokio::spawn({
         let stop = stop.clone();
-        async move { store.serve(listener, "test", "test-secret", stop).await }
+        async move { store.serve(listener, "test", "test-secret", Switches::default(), stop).await }
     });
     let client = crate::fixture::client(address, false);
     let old = bytes(3 * MIB, 4);

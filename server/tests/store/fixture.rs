@@ -11,7 +11,7 @@ use aws_sdk_s3::config::{
     StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
-use server::embedded::Store;
+use server::embedded::{Store, Switches};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -85,6 +85,11 @@ impl TestStore {
     }
 
     pub async fn start_in(dir: TestDir) -> Self {
+        Self::start_with(dir, Switches::default()).await
+    }
+
+    /// One that is slow or refuses parts.
+    pub async fn start_with(dir: TestDir, switches: Switches) -> Self {
         let store = Store::open(dir.path()).unwrap();
         store.ensure_bucket(BUCKET).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -92,7 +97,7 @@ impl TestStore {
         let shutdown = CancellationToken::new();
         let stop = shutdown.clone();
         let serving = tokio::spawn(async move {
-            store.serve(listener, ACCESS_KEY, SECRET_KEY, stop).await;
+            store.serve(listener, ACCESS_KEY, SECRET_KEY, switches, stop).await;
         });
         Self { dir, address, shutdown, serving }
     }

@@ -47,7 +47,7 @@ fn victim() {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         println!("\naddress={}", listener.local_addr().unwrap());
         let forever = tokio_util::sync::CancellationToken::new();
-        store.serve(listener, "test", "test-secret", forever).await;
+        store.serve(listener, "test", "test-secret", server::embedded::Switches::default(), forever).await;
     });
 }
 

@@ -14,3 +14,4 @@ mod objects;
 #[path = "../support/plain_http.rs"]
 mod plain_http;
 mod streaming;
+mod switches;

@@ -11,7 +11,7 @@ use crate::fixture::{BUCKET, MIB, TestStore, bytes, code, eventually, get, put};
 use crate::multipart::{begin, complete, part};
 
 /// A PUT whose head has been sent and whose body is written by hand.
-async fn open_put(store: &TestStore, key: &str, length: usize, extra: &str) -> TcpStream {
+pub async fn open_put(store: &TestStore, key: &str, length: usize, extra: &str) -> TcpStream {
     let until = PresigningConfig::expires_in(Duration::from_secs(60)).unwrap();
     let put = store.client().put_object().bucket(BUCKET).key(key).presigned(until).await.unwrap();
     let path = put.uri().split_once(&store.address.to_string()).unwrap().1;
@@ -22,7 +22,7 @@ async fn open_put(store: &TestStore, key: &str, length: usize, extra: &str) -> T
     stream
 }
 
-fn written(store: &TestStore) -> u64 {
+pub fn written(store: &TestStore) -> u64 {
     let files = store.dir.temporary();
     files.iter().map(|f| f.metadata().map_or(0, |m| m.len())).sum()
 }

@@ -19,6 +19,7 @@ pub mod bucket;
 mod plain_http;
 pub mod log;
 pub mod child;
+pub mod examples;
 pub mod disk;
 pub mod fixture;
 pub mod truth;
