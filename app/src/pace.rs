@@ -1,6 +1,6 @@
 //! How fast a file moves and how long it still takes, by the server's clock. Pure; whole numbers only.
 
-use crate::wire::{FileMessage, Status};
+use crate::wire::FileMessage;
 
 /// After so long an old speed counts half.
 const HALF_LIFE_MS: u64 = 3_000;
@@ -16,7 +16,7 @@ const LAST_WORD_MS: u64 = 300;
 /// What can be said of a file that moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Speed {
-    /// Bytes a second that the server receives.
+    /// Bytes a second that the store takes: it is shown beside how many it has taken.
     pub rate: u64,
     /// Milliseconds until the store has everything, as it looks now.
     pub left_ms: u64,
@@ -106,9 +106,7 @@ impl Pace {
             return None;
         }
         let legs = self.received.left_ms(total)?.max(self.sent.left_ms(total)?);
-        // Once everything has come, the speed is that of the other leg.
-        let leg = if state.status == Status::Processing { self.sent } else { self.received };
-        Some(Speed { rate: leg.rate, left_ms: legs.saturating_add(LAST_WORD_MS) })
+        Some(Speed { rate: self.sent.rate, left_ms: legs.saturating_add(LAST_WORD_MS) })
     }
 
     /// What to show; it stands for two seconds.
@@ -158,7 +156,7 @@ mod tests {
     #[test]
     fn the_slower_leg_decides() {
         let speed = after(4, 2_000_000, 500_000).expect("4 s are enough");
-        assert_eq!(speed.rate, 2_000_000);
+        assert_eq!(speed.rate, 500_000);
         // Shown since 2.1 s: 23 MB at 500 kB/s.
         assert!((44_000..47_000).contains(&speed.left_ms), "{speed:?}");
         assert_eq!(speed.time_left(), TimeLeft::Seconds(50));

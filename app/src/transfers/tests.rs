@@ -360,7 +360,7 @@ fn speed_and_time_left_stand_beside_what_moves() {
     };
     (1..=6).for_each(|seq| assert!(transfers.fold(at(seq, None))));
     let detail = caption(transfers.row(DOCUMENT).unwrap()).detail;
-    assert_eq!(detail, "6.0 of 24.1 MB sent to storage \u{2013} 2.0 MB/s \u{2013} about 20 s left");
+    assert_eq!(detail, "6.0 of 24.1 MB sent to storage \u{2013} 1.0 MB/s \u{2013} about 20 s left");
     transfers.fold(at(7, Some(Waiting::Storage)));
     let detail = caption(transfers.row(DOCUMENT).unwrap()).detail;
     assert_eq!(detail, "7.0 of 24.1 MB sent to storage");
