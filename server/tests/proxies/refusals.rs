@@ -32,8 +32,9 @@ fn refused() -> [(Form, u16, &'static str); 2] {
 async fn a_refusal_reaches_a_client_that_has_stopped_in_the_middle(kind: Kind) {
     let (fixture, proxy) = behind(kind).await;
     for (form, status, code) in refused() {
-        let mut watcher = Watcher::new(proxy.plain, code).await;
-        let form = form.client_id(code);
+        let id = format!("refused-{status}");
+        let mut watcher = Watcher::new(proxy.plain, &id).await;
+        let form = form.client_id(&id);
         let body = form.body();
         let until = form.offset(0, if status == 415 { MIB } else { 26 * MIB });
         let mut client = RawConnection::connect(proxy.plain).await;

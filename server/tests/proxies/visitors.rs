@@ -4,8 +4,8 @@ use std::net::SocketAddr;
 use std::process::Command;
 
 use crate::behind;
-use crate::support::client::{Form, exchange, head};
-use crate::support::fixture::Fixture;
+use crate::support::client::{Answer, Form, exchange, get, head};
+use crate::support::fixture::{Dir, Fixture};
 use crate::support::page::{Page, client_id, cookies, header};
 use crate::support::reverse_proxy::{Kind, ReverseProxy};
 use crate::support::sample::{self, KIB};
@@ -61,6 +61,23 @@ async fn without_trusted_proxy_no_page_over_https_works(kind: Kind) {
     fixture.finish().await;
 }
 
+/// The line for that is in each file, behind a hash sign; in Caddy's it is what is left when its block is gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn everybody_can_be_sent_to_https() {
+    let fixture = Fixture::start().await;
+    for (kind, line) in
+        [(Kind::Nginx, "if ($scheme = http)"), (Kind::Haproxy, "http-request redirect scheme")]
+    {
+        let hidden = format!("#{line}");
+        let proxy = ReverseProxy::start_with(kind, fixture.server, &[(&hidden, line)]).await;
+        let moved = get(proxy.plain, "/files/?lang=ar").await;
+        assert_eq!(moved.status, 308, "{kind:?}");
+        assert_eq!(moved.header("location"), Some("https://brigade.test/files/?lang=ar"), "{kind:?}");
+        assert!(curl(proxy.secure, "/files/?lang=ar", &[]).await.contains("data-client-id="));
+    }
+    fixture.finish().await;
+}
+
 async fn what_a_stranger_says_of_itself_is_not_passed_on(kind: Kind) {
     let (fixture, proxy) = behind(kind).await;
     let forged = [
@@ -104,15 +121,14 @@ impl SecurePage {
         let lines = answer.lines().filter_map(|line| line.split_once(": "));
         let cookies = lines.filter(|(name, _)| name.eq_ignore_ascii_case("set-cookie"));
         let cookies = cookies.map(|(_, cookie)| cookie.to_owned()).collect();
-        let answered =
-            crate::support::client::Answer { status: 200, headers: Vec::new(), body: answer.clone().into() };
+        let answered = Answer { status: 200, headers: Vec::new(), body: answer.clone().into() };
         let id = client_id(&answered).expect("the page has one");
         Self { answer: answer.replace("Strict-Transport-Security", "strict-transport-security"), cookies, id }
     }
 
     /// Posts a document as the page would.
     async fn post(&self, proxy: &ReverseProxy, version: &str, content: &[u8]) -> String {
-        let dir = crate::support::fixture::Dir::new();
+        let dir = Dir::new();
         let file = dir.path.join("a.pdf");
         std::fs::write(&file, content).unwrap();
         let pairs = self.cookies.iter().filter_map(|cookie| cookie.split(';').next());
