@@ -406,13 +406,13 @@ pub fn title(words: Words, all: &Transfers) -> String {
 pub fn title_icon(all: &Transfers) -> &'static str {
     let ends = FileType::ALL.map(|file_type| all.row(file_type).map(look));
     if all.is_running() {
-        "/favicon-running.svg"
+        "favicon-running.svg"
     } else if ends.contains(&Some(Look::Failed)) {
-        "/favicon-failed.svg"
+        "favicon-failed.svg"
     } else if ends.contains(&Some(Look::Stored)) {
-        "/favicon-stored.svg"
+        "favicon-stored.svg"
     } else {
-        "/favicon.svg"
+        "favicon.svg"
     }
 }
 

@@ -8,7 +8,8 @@ use crate::session::kinds;
 use crate::wire::{FileOutcome, Outcome, Problem, UploadAnswer};
 use crate::words::{Language, Word, Words};
 
-/// What one rendered page needs; the addresses are absolute paths.
+/// What one rendered page needs. Its addresses are relative, as is every address in a page: a proxy may put us below any
+/// path, and nobody has to tell us which.
 #[derive(Clone, Debug)]
 pub struct PageConfig {
     pub language: Language,
@@ -88,7 +89,7 @@ fn shell(config: PageConfig) -> impl IntoView {
                 data-allow-svg=u8::from(config.allow_svg)
                 data-words=words.to_text()
             >
-                <Page words kinds upload=config.address("/upload") />
+                <Page words kinds upload=config.address("upload") />
             </body>
         </html>
     }
@@ -125,7 +126,7 @@ fn result_page(config: PageConfig, answer: Result<UploadAnswer, Box<Problem>>) -
                         <h1>{heading}</h1>
                     </header>
                     <div class="cards">{cards} {whole}</div>
-                    <p class="actions"><a class="primary" href=config.address("/")>{words.text(Word::UploadMore)}</a></p>
+                    <p class="actions"><a class="primary" href=config.address("./")>{words.text(Word::UploadMore)}</a></p>
                 </main>
             </body>
         </html>
@@ -139,7 +140,7 @@ pub fn head(title: &'static str, css: &str) -> AnyView {
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <meta name="color-scheme" content="light dark" />
         <title>{title}</title>
-        <link rel="icon" href="/favicon.svg" r#type="image/svg+xml" />
+        <link rel="icon" href="favicon.svg" r#type="image/svg+xml" />
         <link rel="stylesheet" href=css.to_owned() />
     }
     .into_any()

@@ -118,9 +118,10 @@ async fn follow(socket: &mut WebSocket, on_news: &dyn Fn(News)) -> Option<u16> {
     }
 }
 
+/// Beside the page. Browsers of before 2024 take no relative address here, and none of http.
 fn socket_url(client_id: &str) -> String {
-    let location = window().location();
-    let secure = location.protocol().is_ok_and(|protocol| protocol == "https:");
-    let scheme = if secure { "wss://" } else { "ws://" };
-    [scheme, &location.host().unwrap_or_default(), "/ws?client_id=", client_id].concat()
+    let page = window().location().href().unwrap_or_default();
+    let url = web_sys::Url::new_with_base(&["ws?client_id=", client_id].concat(), &page);
+    let address = url.map(|url| url.href()).unwrap_or_default();
+    ["ws", address.strip_prefix("http").unwrap_or_default()].concat()
 }

@@ -290,7 +290,7 @@ fn later(time: Duration, then: impl FnOnce() + 'static) {
 }
 
 fn address_of(upload_id: &str) -> String {
-    ["/uploads/", upload_id].concat()
+    ["uploads/", upload_id].concat()
 }
 
 /// Whether so much time has passed since a moment in ms.

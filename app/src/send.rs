@@ -100,7 +100,7 @@ fn follow(
 /// The form's own action, so that the page without JavaScript and this one agree.
 fn upload_url() -> String {
     let form = dom::find_in_page("form");
-    form.and_then(|form| form.get_attribute("action")).unwrap_or_else(|| "/upload".to_owned())
+    form.and_then(|form| form.get_attribute("action")).unwrap_or_else(|| "upload".to_owned())
 }
 
 /// How a POST ended, by its answer.

@@ -56,7 +56,7 @@ export async function open(browser, options = {}) {
   const page = await context.newPage();
   page.errors = [];
   page.on('pageerror', (error) => page.errors.push(error.message));
-  await page.goto('/');
+  await page.goto('./');
   if (options.javaScriptEnabled !== false) await page.waitForSelector('main[data-awake]');
   return page;
 }

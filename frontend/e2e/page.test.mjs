@@ -488,13 +488,13 @@ test('the screen stays on while an upload runs', async () => {
 
 test('the title and the icon say how it goes', async () => {
   const told = {
-    idle: [/^Upload$/, '/favicon.svg'],
-    chosen: [/^Upload$/, '/favicon.svg'],
-    storing: [/^\d\d % – Upload$/, '/favicon-running.svg'],
-    'no-live-progress': [/^Sending – Upload$/, '/favicon-running.svg'],
-    stored: [/^Stored – Upload$/, '/favicon-stored.svg'],
-    'one-failed': [/^Failed – Upload$/, '/favicon-failed.svg'],
-    cancelled: [/^Upload$/, '/favicon.svg'],
+    idle: [/^Upload$/, 'favicon.svg'],
+    chosen: [/^Upload$/, 'favicon.svg'],
+    storing: [/^\d\d % – Upload$/, 'favicon-running.svg'],
+    'no-live-progress': [/^Sending – Upload$/, 'favicon-running.svg'],
+    stored: [/^Stored – Upload$/, 'favicon-stored.svg'],
+    'one-failed': [/^Failed – Upload$/, 'favicon-failed.svg'],
+    cancelled: [/^Upload$/, 'favicon.svg'],
   };
   for (const [name, [title, icon]] of Object.entries(told)) {
     await withState(name, async (page) => {

@@ -70,7 +70,7 @@
     'rtl-name': { recording: 'both', until: ofDocument(({ parts_stored: stored }) => stored === 2), name: HEBREW, shows: { docs_file: 'running' } },
   };
 
-  const isMine = (method, url) => (method === 'POST' && /\/upload(\?|$)/.test(url)) || /\/uploads\/[^/]+$/.test(url);
+  const isMine = (method, url) => (method === 'POST' && /(^|\/)upload(\?|$)/.test(url)) || /(^|\/)uploads\/[^/]+$/.test(url);
   const RealRequest = window.XMLHttpRequest;
   const later = window.setTimeout.bind(window);
 

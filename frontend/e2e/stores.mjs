@@ -3,7 +3,6 @@
 import assert from 'node:assert/strict';
 import { statSync } from 'node:fs';
 import { button, card, drive, headline, open, reload, state, step, throttle } from './chromium.mjs';
-import { buffering } from './buffering.mjs';
 import { endsStored, painted, record, shown, solid } from './painted.mjs';
 
 const [how, pdf] = process.argv.slice(2);
@@ -115,16 +114,14 @@ const ways = {
 };
 
 await drive(async (browser) => {
-  const relay = how === 'buffered' ? await buffering() : undefined;
-  const page = await open(browser, relay && { baseURL: relay.url });
+  const page = await open(browser);
   const heard = listen(page);
   if (how === 'dropped') await reload(page);
   await record(page);
   await page.setInputFiles('#docs_field', pdf);
   await step('ready');
-  if (relay) await throttle(page, SIZE / 5);
+  if (how === 'buffered') await throttle(page, SIZE / 5);
   await button(page).click();
   const list = await ways[how](page, heard);
-  relay?.end();
   console.log(JSON.stringify(list ?? null));
 });

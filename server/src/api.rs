@@ -36,6 +36,7 @@ whoever knows it may use it. Pages of other origins are refused unless the serve
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Bucket Brigade", description = ABOUT, license(name = "MIT or Apache-2.0", identifier = "MIT OR Apache-2.0")),
+    servers((url = ".", description = "Wherever this document is served.")),
     components(schemas(UploadForm, UploadAnswer, FileMessage, Problem))
 )]
 struct Base;

@@ -10,7 +10,7 @@ use utoipa::openapi::{OpenApi, RefOr, Required, Response, Schema};
 use crate::assets::site_paths;
 
 /// What the main style sheet has no need of.
-const STYLE: &str = "/docs.css";
+const STYLE: &str = "docs.css";
 
 /// The page, as a whole HTML document.
 #[must_use]
@@ -44,10 +44,10 @@ fn page(api: &OpenApi) -> impl IntoView + use<> {
             <body>
                 <main class="docs">
                     <header>
-                        <p class="brand"><a href="/">"Bucket Brigade"</a></p>
+                        <p class="brand"><a href="./">"Bucket Brigade"</a></p>
                         <h1>"API"</h1>
                         {text(api.info.description.as_deref())}
-                        <p>"For programs: " <a href="/openapi.json">"openapi.json"</a> ", OpenAPI 3.1, version " {api.info.version.clone()}</p>
+                        <p>"For programs: " <a href="openapi.json">"openapi.json"</a> ", OpenAPI 3.1, version " {api.info.version.clone()}</p>
                     </header>
                     <nav aria-label="Operations"><ul>{contents}</ul></nav>
                     {sections}

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use app::wire::ClientMessage;
 use axum::extract::ws::{CloseFrame, Message, Utf8Bytes, WebSocket, WebSocketUpgrade, close_code};
+use axum::http::HeaderName;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{SinkExt, StreamExt, stream};
@@ -27,6 +28,9 @@ const MAX_WRITE_BUFFER: usize = 64 * 1024;
 /// Messages of a client, pings and pongs included: 60 at once, 20 a minute after that (FAULTS.md, S35).
 const MESSAGE_BURST: u32 = 60;
 const MESSAGE_EVERY: Duration = Duration::from_secs(3);
+
+/// Has nginx pass each event on as it comes, also where its `proxy_buffering` is on.
+const UNBUFFERED: HeaderName = HeaderName::from_static("x-accel-buffering");
 
 /// Why a socket ends.
 enum End {
@@ -166,7 +170,8 @@ pub fn events(watcher: Watcher, context: SocketContext) -> Response {
         let over = watcher.is_over();
         Some((event, (!over).then_some((watcher, context))))
     });
-    Sse::new(messages).keep_alive(KeepAlive::new().interval(ping)).into_response()
+    let events = Sse::new(messages).keep_alive(KeepAlive::new().interval(ping));
+    ([(UNBUFFERED, "no")], events).into_response()
 }
 
 fn json(message: &app::wire::FileMessage) -> String {

@@ -139,7 +139,7 @@ fn set_up(places: &Places, options: &Options) -> Result<Setup, Failure> {
             (server::build(places)?.path().to_owned(), report::commit(&places.workspace))
         }
     };
-    tools::byte_pipes(&[Path::new(relays::NGINX), Path::new(relays::HAPROXY)])?;
+    tools::byte_pipes()?;
     let peers = tools::bench_peers(places)?;
     let xtask = env::current_exe().map_err(Failure::at(Path::new("/proc/self/exe")))?;
     let work = places.target.join("bench");

@@ -11,13 +11,18 @@ use crate::program::{self, Failure};
 const WASM: &str = "wasm32-unknown-unknown";
 
 const CHROMIUM: (&str, &str) = ("chromium", "/usr/bin/chromium");
+pub const HAPROXY: (&str, &str) = ("haproxy", "/usr/sbin/haproxy");
+pub const NGINX: (&str, &str) = ("nginx", "/usr/sbin/nginx");
 
 /// Debian's packages that the tests drive, each with the program that it brings.
-const TEST_PACKAGES: [(&str, &str); 6] = [
+const TEST_PACKAGES: [(&str, &str); 9] = [
     CHROMIUM,
+    ("caddy", "/usr/bin/caddy"),
     ("curl", "/usr/bin/curl"),
     ("faketime", "/usr/bin/faketime"),
     ("fiu-utils", "/usr/bin/fiu-run"),
+    HAPROXY,
+    NGINX,
     ("rclone", "/usr/bin/rclone"),
     // Only its systemd-analyze runs.
     ("systemd", "/usr/bin/systemd-analyze"),
@@ -115,7 +120,7 @@ pub fn browser(places: &Places) -> Result<(), Failure> {
     packages(&[CHROMIUM])
 }
 
-/// What the tests run beside ours: the browser, what breaks a machine, and a reader of stores that is not ours.
+/// What the tests run beside ours: the browser, proxies, what breaks a machine, and a reader of stores that is not ours.
 ///
 /// # Errors
 /// Something is missing and cannot be installed.
@@ -124,15 +129,12 @@ pub fn tests(places: &Places) -> Result<(), Failure> {
     browser(places)
 }
 
-/// Debian's nginx and HAProxy, which the bench compares with; `programs` are theirs.
+/// Debian's nginx and HAProxy, which the bench compares with.
 ///
 /// # Errors
 /// One is missing and cannot be installed.
-pub fn byte_pipes(programs: &[&Path]) -> Result<(), Failure> {
-    let missing =
-        programs.iter().filter(|program| !program.exists()).filter_map(|program| program.file_name());
-    let missing: Vec<&str> = missing.filter_map(|name| name.to_str()).collect();
-    if missing.is_empty() { Ok(()) } else { apt_install(&missing) }
+pub fn byte_pipes() -> Result<(), Failure> {
+    packages(&[HAPROXY, NGINX])
 }
 
 /// The folder of the bench's npm peers, with our glue.
@@ -214,5 +216,6 @@ for name in "$@"; do
     if [ -e "/etc/init.d/$name" ]; then
         update-rc.d "$name" disable
     fi
+    rm -f "/etc/systemd/system/multi-user.target.wants/$name.service"
 done
 "#;

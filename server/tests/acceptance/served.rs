@@ -46,9 +46,9 @@ async fn s28_s29_s30_s31_headers_of_every_answer() {
     let page = get(server, "/").await;
     let asset = |kind: &str| {
         let html = page.text();
-        let start = html.find("/pkg/").unwrap_or_else(|| panic!("no {kind}"));
-        let names = html[start..].split('"').filter(|name| name.starts_with("/pkg/"));
-        names.map(str::to_owned).find(|name| name.ends_with(kind)).unwrap_or_default()
+        let start = html.find("./pkg/").unwrap_or_else(|| panic!("no {kind}"));
+        let names = html[start..].split('"').filter(|name| name.starts_with("./pkg/"));
+        names.map(|name| name[1..].to_owned()).find(|name| name.ends_with(kind)).unwrap_or_default()
     };
     for (method, target, status) in [
         ("GET", "/", 200),

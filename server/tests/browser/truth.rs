@@ -137,17 +137,6 @@ async fn one_snapshot_mends_what_the_socket_missed() {
     scene.stores_one().await;
 }
 
-/// With nginx's defaults in between the server hears of an upload when all of it has left the browser.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_proxy_that_holds_the_upload_back_is_named() {
-    let scene = Scene::new(SIZE).await;
-    let mut script = scene.run("stores.mjs", &["buffered"]);
-    script.reaches("ready").await;
-    script.go();
-    script.ends().await;
-    scene.stores_one().await;
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_socket_tells_the_end_and_the_key_is_found() {
     let scene = Scene::new(SIZE).await;

@@ -12,6 +12,7 @@ pub mod socket;
 pub mod page;
 
 pub mod proxy;
+pub mod reverse_proxy;
 pub mod store;
 mod store_wire;
 

@@ -8,10 +8,11 @@ use std::process::Command;
 use super::client::Speech;
 use super::process::{Running, free_port, tied};
 use crate::program::Failure;
+use crate::tools;
 
 /// Debian's programs, each with where it lies; `/usr/sbin` is not on everyone's PATH.
-pub const NGINX: &str = "/usr/sbin/nginx";
-pub const HAPROXY: &str = "/usr/sbin/haproxy";
+pub const NGINX: &str = tools::NGINX.1;
+pub const HAPROXY: &str = tools::HAPROXY.1;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Relay {
