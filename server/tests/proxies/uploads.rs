@@ -64,11 +64,14 @@ async fn server_sent_events_come_one_by_one(kind: Kind) {
     fixture.finish().await;
 }
 
-/// nginx asks each answer whether it may gather it, where nobody has forbidden that.
+/// nginx as it is unless it is told otherwise: it speaks HTTP/1.0 to the server, and gathers what that answers.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn events_tell_nginx_not_to_gather_them() {
     let (fixture, _) = behind(Kind::Nginx).await;
-    let switches = [("proxy_buffering         off;", "proxy_buffering on;")];
+    let switches = [
+        ("proxy_buffering         off;", "proxy_buffering on;"),
+        ("proxy_http_version      1.1;", "proxy_http_version 1.0;"),
+    ];
     let proxy = ReverseProxy::start_with(Kind::Nginx, fixture.server, &switches).await;
     is_live(proxy.plain).await;
     fixture.take_all().await;
