@@ -152,12 +152,17 @@ fn haproxy(place: &Place<'_>) -> Command {
 fn caddy(place: &Place<'_>) -> Command {
     let &Place { dir, plain, secure, server, switches } = place;
     let [certificate, key] = certificate_and_key();
-    // A host name would be the only one that is answered, and a port alone is listened to everywhere.
-    let admin = format!("admin unix/{}\n\tdefault_bind 127.0.0.1", dir.join("admin").display());
+    // A host name would be the only one that is answered, and a port alone is listened to everywhere; and unless it is
+    // told which port is that of http, it listens to 80 as well.
+    let (http, https) = (plain.port(), secure.port());
+    let admin = format!(
+        "admin unix/{}\n\tdefault_bind 127.0.0.1\n\thttp_port {http}\n\thttps_port {https}",
+        dir.join("admin").display()
+    );
     let own = [
         ("admin localhost:2019", admin),
-        ("http://files.example.org", format!("http://:{}", plain.port())),
-        ("https://files.example.org", format!("https://:{}", secure.port())),
+        ("http://files.example.org", format!("http://:{http}")),
+        ("https://files.example.org", format!("https://:{https}")),
         ("127.0.0.1:3000", server.to_string()),
         ("/etc/caddy/files.example.org.pem", write(dir, "certificate.pem", &certificate)),
         ("/etc/caddy/files.example.org.key", write(dir, "key.pem", &key)),
