@@ -172,11 +172,11 @@ impl Trial {
             Err(Failure::StorageConfig) => {
                 println!("  FAILED  {}: allow {} on {}", step.what, step.right, step.on);
             }
-            Err(Failure::StorageRejected) if step.right == WRITE.right && self.bucket.sends_checksums() => {
-                println!(
-                    "  FAILED  {}: storage_rejected, perhaps for its checksum: see --s3-checksums off",
-                    step.what
-                );
+            Err(failure @ (Failure::StorageRejected | Failure::Integrity))
+                if step.right == WRITE.right && self.bucket.sends_checksums() =>
+            {
+                let (what, code) = (step.what, failure.code());
+                println!("  FAILED  {what}: {code}, perhaps for the checksums: try --s3-checksums off");
             }
             Err(failure) => println!("  FAILED  {}: {}", step.what, failure.code()),
         }
