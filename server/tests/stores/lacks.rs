@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, SystemTime};
 
 use aws_sdk_s3::Client;
+use aws_sdk_s3::config::RequestChecksumCalculation;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{ChecksumAlgorithm, ChecksumMode};
 use bytes::Bytes;
@@ -93,8 +94,14 @@ async fn open_uploads(bucket: &Bucket) -> BTreeSet<Lack> {
 
 async fn checksums(bucket: &Bucket) -> BTreeSet<Lack> {
     let (key, content) = (key_of_ours(), Bytes::from(sample::smallest_pdf()));
+    let with_checksums = bucket
+        .client
+        .config()
+        .to_builder()
+        .request_checksum_calculation(RequestChecksumCalculation::WhenSupported);
+    let client = Client::from_conf(with_checksums.build());
     let put = |body: ByteStream| {
-        let put = bucket.client.put_object().bucket(&bucket.name).key(&key).body(body);
+        let put = client.put_object().bucket(&bucket.name).key(&key).body(body);
         put.content_length(content.len() as i64).checksum_algorithm(ChecksumAlgorithm::Crc64Nvme).send()
     };
     let mut lacks = BTreeSet::new();
