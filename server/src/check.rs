@@ -12,7 +12,7 @@ use crate::connector::Connector;
 use crate::error::Failure;
 use crate::kind::{MediaType, ObjectKey, content_disposition};
 use crate::parts::{MIN_PART_SIZE, Part, Run};
-use crate::s3::{Bucket, Content, NotStored, Object, PartWatch};
+use crate::s3::{Bucket, Content, Listing, NotStored, Object, PartWatch};
 use crate::start::{self, StartError};
 use crate::tally::Tally;
 
@@ -40,6 +40,10 @@ struct Step {
 
 /// What the store said was done is not.
 const NOT_AS_SAID: Failure = Failure::StorageRejected;
+/// Such a store is good for all else.
+const WITHOUT_LIST: &str = "what a kill leaves open stays until a rule of the store's own ends it";
+/// One under which the sweeper lists.
+const PREFIX: &str = ObjectKey::PREFIXES[0];
 const OBJECTS: &str = "supporting_documents/* and photos/*";
 
 const WRITE: Step = Step { what: "write an object", right: "s3:PutObject", on: OBJECTS };
@@ -134,9 +138,14 @@ impl Trial {
     async fn abort(&mut self) {
         let object = object();
         let Ok(upload) = self.bucket.create(&object).await else { return };
-        let listed = self.bucket.is_open(&object.key).await;
-        let listed = listed.and_then(|is_open| if is_open { Ok(()) } else { Err(NOT_AS_SAID) });
-        self.tell(&LIST, listed);
+        match self.bucket.listing(PREFIX, &object.key).await {
+            Ok(Listing::ByPrefix) => drop(self.tell(&LIST, Ok(()))),
+            Ok(Listing::ByKey | Listing::Unsupported) => {
+                println!("  LACKS   {}: {WITHOUT_LIST}", LIST.what);
+            }
+            Ok(Listing::Missing) => drop(self.tell(&LIST, Err(NOT_AS_SAID))),
+            Err(failure) => drop(self.tell(&LIST, Err(failure))),
+        }
         let aborted = upload.abort().await;
         self.tell(&ABORT, aborted);
     }
@@ -162,6 +171,12 @@ impl Trial {
             Ok(()) => println!("  ok      {}", step.what),
             Err(Failure::StorageConfig) => {
                 println!("  FAILED  {}: allow {} on {}", step.what, step.right, step.on);
+            }
+            Err(failure @ (Failure::StorageRejected | Failure::Integrity))
+                if step.right == WRITE.right && self.bucket.sends_checksums() =>
+            {
+                let (what, code) = (step.what, failure.code());
+                println!("  FAILED  {what}: {code}, perhaps for the checksums: try --s3-checksums off");
             }
             Err(failure) => println!("  FAILED  {}: {}", step.what, failure.code()),
         }

@@ -184,6 +184,8 @@ impl StoreFaults {
 #[derive(Clone, Debug)]
 pub struct Endpoint {
     pub url: String,
+    /// What the store calls itself in signatures.
+    pub region: String,
     pub access_key: String,
     pub secret_key: String,
 }

@@ -12,7 +12,7 @@ mod settle;
 mod sweep;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::time::{Duration, Instant};
 
 use aws_sdk_s3::Client;
@@ -31,6 +31,7 @@ use open::OpenUploads;
 pub use reach::Barrier;
 use settle::intact;
 pub use settle::{NotStored, Stored};
+pub use sweep::Listing;
 
 use crate::checksum;
 use crate::config::{Clocks, Encryption, StorageConfig};
@@ -61,6 +62,8 @@ pub struct Bucket {
     open: OpenUploads,
     tally: Tally,
     swept: Arc<AtomicU64>,
+    /// The store has said that it has no ListMultipartUploads.
+    cannot_list: Arc<AtomicBool>,
 }
 
 /// What an object is to be.
@@ -130,6 +133,7 @@ impl Bucket {
             open: OpenUploads::default(),
             tally,
             swept: Arc::default(),
+            cannot_list: Arc::default(),
         })
     }
 
@@ -143,6 +147,12 @@ impl Bucket {
     #[must_use]
     pub fn is_local(&self) -> bool {
         self.is_local
+    }
+
+    /// Whether checksums travel with the bytes.
+    #[must_use]
+    pub fn sends_checksums(&self) -> bool {
+        self.checksums
     }
 
     /// A link by which anybody may get an object for so long; none where there are no keys to sign it with.

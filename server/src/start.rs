@@ -19,6 +19,8 @@ use crate::tally::Tally;
 
 /// The embedded store's bucket.
 const EMBEDDED_BUCKET: &str = "uploads";
+/// It takes any; this is what clients are set to by default.
+const EMBEDDED_REGION: &str = "us-east-1";
 
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
@@ -124,7 +126,7 @@ async fn open_embedded(
     let url = format!("http://{address}");
     let (access, secret, shutdown) = (access_key.clone(), secret_key.clone(), shutdown.clone());
     tasks.spawn(async move { store.serve(listener, &access, &secret, switches, shutdown).await });
-    Ok(Endpoint { url, access_key, secret_key })
+    Ok(Endpoint { url, region: EMBEDDED_REGION.to_owned(), access_key, secret_key })
 }
 
 fn given_or_kept(given: Option<String>, dir: &Path, name: &str) -> Result<String, StartError> {

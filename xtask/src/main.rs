@@ -6,6 +6,7 @@ mod places;
 mod program;
 mod server;
 mod site;
+mod store_check;
 mod test;
 mod tools;
 mod torture;
@@ -23,6 +24,7 @@ cargo xtask test [FILTER]                   build both, run every test, browser 
 cargo xtask bench [SCENARIO...] [OPTIONS]   measure the server and its peers in turn, write server/benches/RESULTS.md
 cargo xtask torture [OPTIONS]               kill the server or soak it in faults while clients upload
 cargo xtask fuzz [OPTIONS] [TARGET]         run libFuzzer on what takes the words of clients apart
+cargo xtask store-check [OPTIONS] [CASE]    upload into the store that the environment names, and report
 cargo xtask site                            build the page alone, print its weight";
 
 fn main() -> ExitCode {
@@ -50,6 +52,7 @@ fn run(command: &str, rest: &[String]) -> Result<ExitCode, Failure> {
         bench::PIPE => bench::pipe::run(rest).map(|()| ExitCode::SUCCESS),
         "torture" => torture::run(&Places::find()?, rest),
         "fuzz" => fuzz::run(&Places::find()?, rest),
+        "store-check" => store_check::run(&Places::find()?, rest),
         "site" => site::build(&Places::find()?).map(|()| ExitCode::SUCCESS),
         "help" | "--help" | "-h" => {
             println!("{USAGE}");

@@ -28,6 +28,9 @@ const TEST_PACKAGES: [(&str, &str); 9] = [
     ("systemd", "/usr/bin/systemd-analyze"),
 ];
 
+/// From PyPI. Without awscrt moto gives a CRC32 for a CRC64NVME, and the server is right to refuse that.
+const MOTO: [&str; 2] = ["moto[server]==5.2.5", "awscrt==0.38.1"];
+
 /// Standard library for the browser.
 ///
 /// # Errors
@@ -120,13 +123,37 @@ pub fn browser(places: &Places) -> Result<(), Failure> {
     packages(&[CHROMIUM])
 }
 
-/// What the tests run beside ours: the browser, proxies, what breaks a machine, and a reader of stores that is not ours.
+/// What the tests run beside ours: the browser, proxies, what breaks a machine, a reader of stores that is not ours, and a
+/// store.
 ///
 /// # Errors
 /// Something is missing and cannot be installed.
 pub fn tests(places: &Places) -> Result<(), Failure> {
     packages(&TEST_PACKAGES)?;
+    moto(places)?;
     browser(places)
+}
+
+/// Python's stand-in for S3, in a Python of its own.
+///
+/// # Errors
+/// It is missing and pip cannot install it.
+pub fn moto(places: &Places) -> Result<(), Failure> {
+    let folder = places.target.join("tools/moto");
+    let done = folder.join(".installed");
+    let wanted = MOTO.join("\n");
+    if fs::read_to_string(&done).is_ok_and(|installed| installed == wanted) {
+        return Ok(());
+    }
+    println!("xtask: installing moto, a store to test with, into {} (pip, a minute)", folder.display());
+    if program::answer(Command::new("python3").args(["-c", "import ensurepip"])).is_none() {
+        apt_install(&["python3-venv"])?;
+    }
+    program::run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&folder))?;
+    let mut pip = Command::new(folder.join("bin/pip"));
+    pip.args(["install", "--quiet", "--disable-pip-version-check"]).args(MOTO);
+    program::run(&mut pip)?;
+    fs::write(&done, wanted).map_err(Failure::at(&done))
 }
 
 /// Debian's nginx and HAProxy, which the bench compares with.

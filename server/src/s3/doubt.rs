@@ -34,7 +34,7 @@ impl Intercept for Doubt {
         let was_refused = context
             .response()
             .map(|answer| answer.status().as_u16())
-            .is_some_and(|status| matches!(status, 300..=499 | 503));
+            .is_some_and(|status| matches!(status, 300..=499 | 501 | 503));
         if has_failed && !was_refused {
             self.0.store(true, Ordering::Relaxed);
         }

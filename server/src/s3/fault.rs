@@ -108,6 +108,7 @@ impl Fault {
             (_, "BadDigest" | "XAmzContentChecksumMismatch" | "XAmzContentSHA256Mismatch") => Self::damaged(),
             (503 | 429, _) => Self::yes(Failure::StorageBusy),
             (408, _) => Self::yes(Failure::StorageTimeout),
+            (501, _) | (_, "NotImplemented") => Self::ended(Failure::StorageRejected),
             (500.., _) => Self::yes(Failure::StorageRejected),
             (300..=399 | 401 | 403, _) | (_, "NoSuchBucket" | "InvalidAccessKeyId") => {
                 Self::ended(Failure::StorageConfig)
@@ -125,6 +126,11 @@ fn status<E>(error: &SdkError<E, HttpResponse>) -> u16 {
 /// As S3 calls the error; empty where it has no name.
 fn code<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> &str {
     error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default()
+}
+
+/// Whether the store has no such call at all.
+pub fn is_unsupported<E: ProvideErrorMetadata>(error: &SdkError<E, HttpResponse>) -> bool {
+    matches!(status(error), 405 | 501) || matches!(code(error), "NotImplemented" | "MethodNotAllowed")
 }
 
 /// The error and what caused it, in words. The SDK's own way to show them adds the store's whole answer, and that has
@@ -180,6 +186,8 @@ mod tests {
         assert_eq!(meaning(301, "PermanentRedirect"), (Failure::StorageConfig, Retry::No));
         assert_eq!(meaning(403, "RequestTimeTooSkewed"), (Failure::StorageConfig, Retry::Once));
         assert_eq!(meaning(400, "BadDigest"), (Failure::Integrity, Retry::Once));
+        assert_eq!(meaning(501, "NotImplemented"), (Failure::StorageRejected, Retry::No));
+        assert_eq!(meaning(501, ""), (Failure::StorageRejected, Retry::No));
         assert_eq!(meaning(400, "InvalidPart"), (Failure::StorageRejected, Retry::No));
         assert_eq!(meaning(507, "StorageFull"), (Failure::StorageFull, Retry::No));
     }

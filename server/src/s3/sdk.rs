@@ -31,7 +31,7 @@ pub async fn load(storage: &StorageConfig, connector: Connector, identities: &Id
     if let Some(endpoint) = &storage.endpoint {
         let keys = Credentials::new(&endpoint.access_key, &endpoint.secret_key, None, None, "configured");
         loader = loader.endpoint_url(&endpoint.url).credentials_provider(keys);
-        loader = loader.region(ANY_REGION);
+        loader = loader.region(Region::new(endpoint.region.clone()));
     } else if ENDPOINTS.iter().any(|name| std::env::var_os(name).is_some()) {
         // Not from the machine's own metadata: it is not the store's, and may take seconds to say nothing.
         let region = RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new());

@@ -7,11 +7,23 @@ use aws_sdk_s3::operation::list_multipart_uploads::ListMultipartUploadsOutput;
 use aws_sdk_s3::primitives::DateTime;
 use aws_sdk_s3::types::MultipartUpload;
 
-use super::fault::Fault;
+use super::fault::{Fault, is_unsupported};
 use super::open::{Adopted, Carried};
 use super::{Bucket, Multipart};
 use crate::error::Failure;
 use crate::kind::ObjectKey;
+
+/// How far a store lists its open multipart uploads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listing {
+    /// All below a prefix, as the sweeper asks.
+    ByPrefix,
+    /// Only those of a key that is asked for whole.
+    ByKey,
+    /// It lists, but not what is open.
+    Missing,
+    Unsupported,
+}
 
 impl Bucket {
     /// Multipart uploads that were left open and wait for the sweeper.
@@ -26,13 +38,20 @@ impl Bucket {
         self.swept.load(Ordering::Relaxed)
     }
 
-    /// Whether the store lists an open multipart upload of this key.
+    /// How far the store lists an open multipart upload of this key, which begins with `prefix`.
     ///
     /// # Errors
     /// The store's refusal.
-    pub async fn is_open(&self, key: &str) -> Result<bool, Failure> {
-        let page = self.list_uploads(key, None).await?;
-        Ok(page.uploads().iter().any(|upload| upload.key() == Some(key)))
+    pub async fn listing(&self, prefix: &str, key: &str) -> Result<Listing, Failure> {
+        let is_it = |upload: &MultipartUpload| upload.key() == Some(key);
+        let by_prefix = !self.open_uploads(prefix, is_it).await?.is_empty();
+        let by_key = !self.open_uploads(key, is_it).await?.is_empty();
+        Ok(match (by_prefix, by_key) {
+            _ if self.cannot_list.load(Ordering::Relaxed) => Listing::Unsupported,
+            (true, true) => Listing::ByPrefix,
+            (false, true) => Listing::ByKey,
+            (_, false) => Listing::Missing,
+        })
     }
 
     /// Aborts the open multipart uploads under `prefix` that are older than `age`, have a key of ours and are not
@@ -72,18 +91,30 @@ impl Bucket {
         is_meant: impl Fn(&MultipartUpload) -> bool,
     ) -> Result<usize, Failure> {
         let mut cleared = 0;
+        for (key, id) in self.open_uploads(prefix, is_meant).await? {
+            self.clear_away(self.open.begin(key).opened(id)).await?;
+            cleared += 1;
+        }
+        Ok(cleared)
+    }
+
+    /// Key and id of the open multipart uploads under `prefix` that are meant.
+    async fn open_uploads(
+        &self,
+        prefix: &str,
+        is_meant: impl Fn(&MultipartUpload) -> bool,
+    ) -> Result<Vec<(String, String)>, Failure> {
+        let mut found = Vec::new();
         let mut page = self.list_uploads(prefix, None).await?;
         loop {
-            let names = page.uploads().iter().filter(|upload| is_meant(upload));
-            for (key, id) in names.filter_map(|upload| upload.key().zip(upload.upload_id())) {
-                self.clear_away(self.open.begin(key.to_owned()).opened(id.to_owned())).await?;
-                cleared += 1;
-            }
+            let meant = page.uploads().iter().filter(|upload| is_meant(upload));
+            let names = meant.filter_map(|upload| upload.key().zip(upload.upload_id()));
+            found.extend(names.map(|(key, id)| (key.to_owned(), id.to_owned())));
             match page.next_key_marker().zip(page.next_upload_id_marker()) {
                 Some(next) if page.is_truncated() == Some(true) => {
                     page = self.list_uploads(prefix, Some(next)).await?;
                 }
-                _ => return Ok(cleared),
+                _ => return Ok(found),
             }
         }
     }
@@ -94,11 +125,15 @@ impl Bucket {
         Ok(())
     }
 
+    /// One page of a listing; an empty one of a store that has none, which is asked and told of once.
     async fn list_uploads(
         &self,
         prefix: &str,
         after: Option<(&str, &str)>,
     ) -> Result<ListMultipartUploadsOutput, Failure> {
+        if self.cannot_list.load(Ordering::Relaxed) {
+            return Ok(ListMultipartUploadsOutput::builder().build());
+        }
         let (key, id) = after.unzip();
         let list = self
             .client
@@ -107,7 +142,17 @@ impl Bucket {
             .prefix(prefix)
             .set_key_marker(key.map(str::to_owned))
             .set_upload_id_marker(id.map(str::to_owned));
-        list.send().await.map_err(|error| Fault::read("ListMultipartUploads", &error).failure)
+        match list.send().await {
+            Err(error) if is_unsupported(&error) => {
+                if !self.cannot_list.swap(true, Ordering::Relaxed) {
+                    tracing::warn!(
+                        "the store cannot list multipart uploads: what a kill leaves open stays until a rule of the store's own ends it"
+                    );
+                }
+                Ok(ListMultipartUploadsOutput::builder().build())
+            }
+            listed => listed.map_err(|error| Fault::read("ListMultipartUploads", &error).failure),
+        }
     }
 }
 

@@ -1,9 +1,6 @@
 //! Our CRC64NVME of what was read against the store's of what it holds, with and without checksums on the wire.
 
 use app::wire::FileType::DocsFile;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use crc_fast::CrcAlgorithm;
 use http::HeaderValue;
 use server::config::Checksums;
 
@@ -13,10 +10,6 @@ use crate::support::fixture::Fixture;
 use crate::support::sample::{self, KIB, MIB};
 use crate::support::socket::Watcher;
 use crate::support::store::{Call, Op};
-
-fn checksum(content: &[u8]) -> String {
-    STANDARD.encode(crc_fast::checksum(CrcAlgorithm::Crc64Nvme, content).to_be_bytes())
-}
 
 fn header<'a>(call: &'a Call, name: &str) -> Option<&'a str> {
     call.headers.get(name).map(|value| value.to_str().unwrap())
@@ -34,7 +27,7 @@ async fn off_the_bytes_go_as_they_are() {
         for size in [300 * KIB, 12 * MIB] {
             let content = sample::pdf(size);
             let file = Form::document(&content).post(fixture.server).await.stored_one();
-            assert_eq!(file.checksum_crc64nvme, Some(checksum(&content)));
+            assert_eq!(file.checksum_crc64nvme, Some(sample::crc64nvme(&content)));
             fixture.take_stored(&file, &content).await;
         }
         let calls = fixture.store.calls();
@@ -61,7 +54,7 @@ async fn on_they_travel_with_the_parts_and_the_store_checks_the_whole() {
         let mut watcher = Watcher::new(fixture.server, &format!("on-{size}")).await;
         let file =
             Form::document(&content).client_id(&format!("on-{size}")).post(fixture.server).await.stored_one();
-        assert_eq!(file.checksum_crc64nvme, Some(checksum(&content)));
+        assert_eq!(file.checksum_crc64nvme, Some(sample::crc64nvme(&content)));
         let object = fixture.take_stored(&file, &content).await;
         assert_eq!(object.content_encoding, None);
         assert_eq!(watcher.terminal(DocsFile).await.sent, size as u64);

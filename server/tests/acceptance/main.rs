@@ -21,6 +21,7 @@ mod encryption;
 mod framing;
 mod ground;
 mod images;
+mod lacking_stores;
 mod languages;
 mod leaving;
 mod memory;

@@ -80,6 +80,12 @@ async fn check_tries_all_that_the_server_does() {
             bucket.abort(&key, &id).await;
         }
     }
+    // A store without the list is good for all else.
+    store.on(Op::ListUploads).fails(501, "NotImplemented");
+    let without = check(store.addr).await;
+    assert!(printed(&without).contains("  LACKS   list what is being written: "), "{}", printed(&without));
+    assert_eq!(printed(&without).matches("  ok      ").count(), 6);
+    store.forget_rules();
     let mut proxy = Proxy::start(store.addr).await;
     proxy.refuse().await;
     let down = check(proxy.addr).await;

@@ -12,9 +12,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::PATIENCE;
+use super::bucket::Place;
 use super::fixture::Dir;
 use super::log;
-use super::store::{ACCESS_KEY, BUCKET, SECRET_KEY};
 
 /// Killed when dropped; [`Child::stop`] ends it as an operator does.
 pub struct Child {
@@ -197,11 +197,16 @@ impl Setup {
     /// Into the bucket of a test's store, as an operator points it at one.
     #[must_use]
     pub fn storing_at(self, store: SocketAddr) -> Self {
-        self.flags(&["--bucket", BUCKET])
-            .env("AWS_ENDPOINT_URL", &format!("http://{store}"))
-            .env("AWS_ACCESS_KEY_ID", ACCESS_KEY)
-            .env("AWS_SECRET_ACCESS_KEY", SECRET_KEY)
-            .env("AWS_REGION", "us-east-1")
+        self.storing_into(&Place::of(store))
+    }
+
+    /// Into any bucket, as an operator points it at one.
+    #[must_use]
+    pub fn storing_into(mut self, place: &Place) -> Self {
+        for (name, value) in place.environment() {
+            self = self.env(name, &value);
+        }
+        self
     }
 
     /// Starts it; it listens then.

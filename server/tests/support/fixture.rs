@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
-use app::wire::{DOCUMENT_FIELD, FileOutcome, FileType, IMAGE_FIELD, Outcome};
+use app::wire::{DOCUMENT_FIELD, FileOutcome, FileType, IMAGE_FIELD};
 use server::config::{Config, Endpoint};
 use server::start::StartError;
 use tokio::net::TcpListener;
@@ -100,6 +100,7 @@ impl Setup {
         let endpoint = proxy.as_ref().map_or(store.addr, |proxy| proxy.addr);
         config.storage.endpoint = Some(Endpoint {
             url: format!("http://{endpoint}"),
+            region: "us-east-1".to_owned(),
             access_key: ACCESS_KEY.to_owned(),
             secret_key: SECRET_KEY.to_owned(),
         });
@@ -149,25 +150,14 @@ impl Fixture {
         Setup { configure: Box::new(|_| ()), receive_buffer: None, has_proxy: false }
     }
 
-    /// Accounts for an object: reads it, compares it with what was sent, and deletes it.
+    /// As [`Bucket::take`].
     pub async fn take(&self, key: &str, content: &[u8]) -> Object {
-        let object = self.bucket.get(key).await;
-        assert_eq!(object.content.len(), content.len(), "size of {key}");
-        assert!(object.content == content, "{key} is byte-equal");
-        self.bucket.delete(key).await;
-        object
+        self.bucket.take(key, content).await
     }
 
-    /// Accounts for a file that an answer calls stored, and holds the answer to what is in the store.
+    /// As [`Bucket::take_stored`].
     pub async fn take_stored(&self, file: &FileOutcome, content: &[u8]) -> Object {
-        assert_eq!(file.outcome, Outcome::Stored, "{file:?}");
-        assert_eq!(file.size, Some(content.len() as u64));
-        let key = file.key.as_deref().expect("a stored file has its key");
-        let object = self.take(key, content).await;
-        assert_eq!(file.content_type, object.content_type);
-        assert_eq!(file.etag.as_deref().map(unquoted), object.etag.as_deref().map(unquoted));
-        assert_eq!(file.code, None);
-        object
+        self.bucket.take_stored(file, content).await
     }
 
     /// Accounts for whatever is in the store.
@@ -275,10 +265,6 @@ pub async fn settle<T, F: Future<Output = T>>(fits: impl Fn(&T) -> bool, mut ask
         }
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-}
-
-fn unquoted(etag: &str) -> &str {
-    etag.trim_matches('"')
 }
 
 /// Every file below a directory.

@@ -18,6 +18,7 @@ mod store_wire;
 
 pub mod bucket;
 mod plain_http;
+pub mod tls_http;
 pub mod log;
 pub mod child;
 pub mod examples;

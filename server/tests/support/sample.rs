@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use base64::Engine;
+
 pub const KIB: usize = 1024;
 pub const MIB: usize = 1024 * KIB;
 
@@ -232,6 +234,13 @@ fn chunk(file: &mut Vec<u8>, name: [u8; 4], content: &[u8]) {
     file.extend(content);
     let check = crc32(&file[start..]);
     file.extend(check.to_be_bytes());
+}
+
+/// The CRC64NVME of a file as S3 writes it: base64 of the big-endian number.
+#[must_use]
+pub fn crc64nvme(bytes: &[u8]) -> String {
+    let sum = crc_fast::checksum(crc_fast::CrcAlgorithm::Crc64Nvme, bytes);
+    base64::engine::general_purpose::STANDARD.encode(sum.to_be_bytes())
 }
 
 /// The checksum of ZIP and PNG.

@@ -190,6 +190,7 @@ struct Rule {
     part: Option<u32>,
     file: Option<FileType>,
     token: Option<String>,
+    header: Option<&'static str>,
     turns: RangeInclusive<u64>,
     seen: u64,
     act: Act,
@@ -201,6 +202,7 @@ impl Rule {
             && (self.part.is_none() || self.part == call.part)
             && (self.file.is_none() || self.file == call.file())
             && (self.token.is_none() || self.token.as_deref() == call.token())
+            && self.header.is_none_or(|name| call.headers.contains_key(name))
     }
 }
 
@@ -271,7 +273,15 @@ impl ScriptedStore {
     /// A new rule for an operation: every call, until it is narrowed.
     #[must_use = "a rule without an act does nothing"]
     pub fn on(&self, op: Op) -> RuleBuilder<'_> {
-        RuleBuilder { store: self, op, part: None, file: None, token: None, turns: 1..=u64::MAX }
+        RuleBuilder {
+            store: self,
+            op,
+            part: None,
+            file: None,
+            token: None,
+            header: None,
+            turns: 1..=u64::MAX,
+        }
     }
 
     /// Forgets the script; the log stays.
@@ -387,6 +397,7 @@ pub struct RuleBuilder<'a> {
     part: Option<u32>,
     file: Option<FileType>,
     token: Option<String>,
+    header: Option<&'static str>,
     turns: RangeInclusive<u64>,
 }
 
@@ -409,6 +420,13 @@ impl RuleBuilder<'_> {
     #[must_use]
     pub fn bearing(mut self, token: &str) -> Self {
         self.token = Some(token.to_owned());
+        self
+    }
+
+    /// Only for calls that have this header.
+    #[must_use]
+    pub fn with_header(mut self, name: &'static str) -> Self {
+        self.header = Some(name);
         self
     }
 
@@ -512,8 +530,8 @@ impl RuleBuilder<'_> {
     }
 
     fn add(self, act: Act) {
-        let Self { store, op, part, file, token, turns } = self;
-        let rule = Rule { op, part, file, token, turns, seen: 0, act };
+        let Self { store, op, part, file, token, header, turns } = self;
+        let rule = Rule { op, part, file, token, header, turns, seen: 0, act };
         store.shared.state.lock().unwrap().rules.push(rule);
     }
 }
