@@ -92,8 +92,8 @@ fn documents() -> Vec<PathBuf> {
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path()) {
             match entry.extension().and_then(|extension| extension.to_str()) {
-                None => folders.push(entry),
-                Some("md" | "service" | "env") => found.push(entry),
+                None if entry.is_dir() => folders.push(entry),
+                None | Some("md" | "service" | "env" | "conf" | "cfg") => found.push(entry),
                 Some(_) => {}
             }
         }

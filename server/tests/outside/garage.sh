@@ -69,7 +69,7 @@ CFG
 /usr/sbin/haproxy -db -f "$work/haproxy.cfg" >"$work/haproxy.log" 2>&1 &
 running[$!]=haproxy
 
-heading "garage $("$garage" --version | head -1)"
+heading "$("$garage" --version | head -1)"
 AWS_ENDPOINT_URL=http://127.0.0.1:$s3 cargo xtask store-check --report "$here/garage-http.md" || fail "over http"
 AWS_ENDPOINT_URL=https://127.0.0.1:$https SSL_CERT_FILE="$work/cert" \
     cargo xtask store-check --report "$here/garage-https.md" || fail "over https"
