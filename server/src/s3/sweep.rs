@@ -43,15 +43,26 @@ impl Bucket {
     /// # Errors
     /// The store's refusal.
     pub async fn listing(&self, prefix: &str, key: &str) -> Result<Listing, Failure> {
-        let is_it = |upload: &MultipartUpload| upload.key() == Some(key);
-        let by_prefix = !self.open_uploads(prefix, is_it).await?.is_empty();
-        let by_key = !self.open_uploads(key, is_it).await?.is_empty();
+        let (by_prefix, by_key) = (self.lists(prefix, key).await?, self.lists(key, key).await?);
         Ok(match (by_prefix, by_key) {
             _ if self.cannot_list.load(Ordering::Relaxed) => Listing::Unsupported,
             (true, true) => Listing::ByPrefix,
             (false, true) => Listing::ByKey,
             (_, false) => Listing::Missing,
         })
+    }
+
+    async fn lists(&self, prefix: &str, key: &str) -> Result<bool, Failure> {
+        let mut page = self.list_uploads(prefix, None).await?;
+        loop {
+            if page.uploads().iter().any(|upload| upload.key() == Some(key)) {
+                return Ok(true);
+            }
+            match next(&page) {
+                Some(next) => page = self.list_uploads(prefix, Some(next)).await?,
+                None => return Ok(false),
+            }
+        }
     }
 
     /// Aborts the open multipart uploads under `prefix` that are older than `age`, have a key of ours and are not
@@ -91,30 +102,16 @@ impl Bucket {
         is_meant: impl Fn(&MultipartUpload) -> bool,
     ) -> Result<usize, Failure> {
         let mut cleared = 0;
-        for (key, id) in self.open_uploads(prefix, is_meant).await? {
-            self.clear_away(self.open.begin(key).opened(id)).await?;
-            cleared += 1;
-        }
-        Ok(cleared)
-    }
-
-    /// Key and id of the open multipart uploads under `prefix` that are meant.
-    async fn open_uploads(
-        &self,
-        prefix: &str,
-        is_meant: impl Fn(&MultipartUpload) -> bool,
-    ) -> Result<Vec<(String, String)>, Failure> {
-        let mut found = Vec::new();
         let mut page = self.list_uploads(prefix, None).await?;
         loop {
-            let meant = page.uploads().iter().filter(|upload| is_meant(upload));
-            let names = meant.filter_map(|upload| upload.key().zip(upload.upload_id()));
-            found.extend(names.map(|(key, id)| (key.to_owned(), id.to_owned())));
-            match page.next_key_marker().zip(page.next_upload_id_marker()) {
-                Some(next) if page.is_truncated() == Some(true) => {
-                    page = self.list_uploads(prefix, Some(next)).await?;
-                }
-                _ => return Ok(found),
+            let names = page.uploads().iter().filter(|upload| is_meant(upload));
+            for (key, id) in names.filter_map(|upload| upload.key().zip(upload.upload_id())) {
+                self.clear_away(self.open.begin(key.to_owned()).opened(id.to_owned())).await?;
+                cleared += 1;
+            }
+            match next(&page) {
+                Some(next) => page = self.list_uploads(prefix, Some(next)).await?,
+                None => return Ok(cleared),
             }
         }
     }
@@ -154,6 +151,12 @@ impl Bucket {
             listed => listed.map_err(|error| Fault::read("ListMultipartUploads", &error).failure),
         }
     }
+}
+
+/// Where the page after this one begins.
+fn next(page: &ListMultipartUploadsOutput) -> Option<(&str, &str)> {
+    let next = page.next_key_marker().zip(page.next_upload_id_marker());
+    next.filter(|_| page.is_truncated() == Some(true))
 }
 
 /// Whether it began so long ago; one that does not say when is young.
