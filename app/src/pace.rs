@@ -46,21 +46,25 @@ pub struct Pace {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Leg {
     bytes: u64,
-    /// Bytes a second.
+    /// Bytes a second: a mean over the time it moved, each moment counting less the longer ago it was. A burst at the
+    /// beginning so counts for its own few milliseconds.
     rate: u64,
+    /// What that time comes to.
+    time_us: u64,
 }
 
 impl Leg {
-    /// The share of the new speed, dt / (dt + half-life / ln 2), is the exponential's for all short steps.
-    fn take(&mut self, bytes: u64, passed_ms: u64, is_first: bool) {
+    /// The share that is kept of what was, half-life / ln 2 / (dt + half-life / ln 2), is the exponential's for all short
+    /// steps.
+    fn take(&mut self, bytes: u64, passed_ms: u64) {
         let now = bytes.saturating_sub(self.bytes).saturating_mul(1_000) / passed_ms;
+        let half_life = HALF_LIFE_MS * 1_000;
+        let old =
+            self.time_us.saturating_mul(half_life) / passed_ms.saturating_mul(693).saturating_add(half_life);
+        let new = passed_ms.saturating_mul(1_000);
+        self.time_us = old.saturating_add(new);
+        self.rate = self.rate.saturating_mul(old).saturating_add(now.saturating_mul(new)) / self.time_us;
         self.bytes = bytes;
-        let (new, old) = (passed_ms.saturating_mul(693), HALF_LIFE_MS * 1_000);
-        self.rate = if is_first {
-            now
-        } else {
-            (now.saturating_mul(new).saturating_add(self.rate.saturating_mul(old))) / new.saturating_add(old)
-        };
     }
 
     /// `None` when it stands.
@@ -88,8 +92,8 @@ impl Pace {
         if passed_ms == 0 {
             return;
         }
-        self.received.take(state.received, passed_ms, self.samples == 0);
-        self.sent.take(state.sent, passed_ms, self.samples == 0);
+        self.received.take(state.received, passed_ms);
+        self.sent.take(state.sent, passed_ms);
         self.at_ms = state.at_ms;
         self.samples += 1;
         if self.shown.is_none() || self.at_ms >= self.shown_ms + REFRESH_MS {
@@ -206,11 +210,21 @@ mod tests {
 
     #[test]
     fn half_of_an_old_speed_is_forgotten_in_the_half_life() {
-        let mut leg = Leg { bytes: 0, rate: 1_000_000 };
-        for _ in 0..30 {
-            leg.take(0, 100, false);
-        }
+        let mut leg = Leg::default();
+        // A minute of a megabyte a second, and three seconds of nothing.
+        (1..=600).for_each(|tick| leg.take(tick * 100_000, 100));
+        assert_eq!(leg.rate, 1_000_000);
+        (0..30).for_each(|_| leg.take(60_000_000, 100));
         assert!((480_000..520_000).contains(&leg.rate), "{leg:?}");
+    }
+
+    /// What the kernel takes at once is no speed of the store.
+    #[test]
+    fn a_burst_at_the_beginning_is_soon_over() {
+        let mut leg = Leg::default();
+        leg.take(1_000_000, 10);
+        (1..=40).for_each(|tick| leg.take(1_000_000 + tick * 300_000, 100));
+        assert!((3_000_000..3_300_000).contains(&leg.rate), "{leg:?}");
     }
 
     #[test]
