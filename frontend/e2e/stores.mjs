@@ -23,6 +23,7 @@ function listen(page) {
 const ways = {
   /** One part after the other is confirmed, when the test says so. */
   async slow(page) {
+    await page.waitForFunction((size) => document.querySelector('.card[data-file-type=docs_file] .bars').dataset.received === String(size), SIZE);
     for (let stored = 0; stored < PARTS; stored++) {
       await solid(page, stored);
       if (stored > 0) await headline(page, 'docs_file', `${stored} of ${PARTS} parts stored`).waitFor();

@@ -154,16 +154,13 @@ async fn the_socket_tells_the_end_and_the_key_is_found() {
     scene.stores_one().await;
 }
 
-/// Whole seconds: the cookie's end is no finer.
-const SESSION: Duration = Duration::from_secs(2);
-
-async fn short_session() -> Scene {
-    Scene::of(Fixture::setup().config(|config| config.clocks.session = SESSION).start().await, SIZE).await
-}
+/// Long enough for an upload on a machine that is busy otherwise; the test waits for its end.
+const SESSION: Duration = Duration::from_secs(8);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_whose_session_has_ended_uploads() {
-    let scene = short_session().await;
+    let short = |config: &mut Config| config.clocks.session = SESSION;
+    let scene = Scene::of(Fixture::setup().config(short).start().await, SIZE).await;
     let gate = scene.fixture.store.on(Op::Complete).holds_before();
     let mut script = scene.run("chosen_long_ago.mjs", &["expired"]);
     script.reaches("ready").await;
@@ -177,15 +174,13 @@ async fn a_page_whose_session_has_ended_uploads() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_page_that_learns_of_it_by_the_refusal_uploads() {
-    let mut scene = short_session().await;
+    let mut scene = Scene::new(SIZE).await;
     let gate = scene.fixture.store.on(Op::Complete).holds_before();
-    scene.way.block("GET /ws");
     let mut script = scene.run("chosen_long_ago.mjs", &["refused"]);
     script.reaches("ready").await;
+    scene.way.block("GET /ws");
     script.go();
-    script.reaches("ended").await;
-    // Beyond the session's end, and until the page tries its socket every few seconds only.
-    tokio::time::sleep(SESSION * 5).await;
+    script.reaches("rests").await;
     scene.way.heal().await;
     script.go();
     script.reaches("told live").await;
