@@ -47,9 +47,8 @@ struct Live {
     pressed_at: Cell<f64>,
     /// Bytes of the form that have left the browser, and that it has in all.
     sent: Cell<(u64, u64)>,
-    /// What the socket has told since the last change, and when that was, in ms.
+    /// What the socket has told since the last change.
     heard: RefCell<Vec<FileMessage>>,
-    folded_at: Cell<f64>,
     /// When something new to read was shown, in ms, and whether more of it is due.
     read_at: Cell<f64>,
     is_read_later: Cell<bool>,
@@ -73,7 +72,6 @@ pub fn start() {
             pressed_at: Cell::default(),
             sent: Cell::default(),
             heard: RefCell::default(),
-            folded_at: Cell::default(),
             read_at: Cell::default(),
             is_read_later: Cell::default(),
             moved_at: Cell::default(),

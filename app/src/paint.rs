@@ -133,7 +133,9 @@ fn paint_lanes(bars: &Element, row: &Row, last: Option<&Row>) {
             write(bars, name, value.as_deref());
         }
     }
-    if let Some(fill) = find(bars, ".thin > .fill") {
+    if last.map(thin_lane) != Some(thin_lane(row))
+        && let Some(fill) = find(bars, ".thin > .fill")
+    {
         fill_up(&fill, thin_lane(row));
     }
     if let Some(lane) = find(bars, ".parts") {
@@ -176,14 +178,18 @@ fn paint_words(bars: &Element, row: &Row, words: Words) {
 fn paint_lane(lane: &Element, parts: &[Segment], last: &[Segment]) {
     let mut shown = lane.first_element_child();
     for (place, part) in parts.iter().enumerate() {
-        let is_new = shown.is_none();
+        let was = last.get(place).filter(|_| shown.is_some());
         let Some(element) = shown.or_else(|| add_part(lane)) else { return };
-        if is_new || last.get(place) != Some(part) {
+        if was.map(|was| was.state) != Some(part.state) {
             write(&element, "data-state", Some(word(part.state)));
+        }
+        if was.map(|was| was.bytes) != Some(part.bytes) {
             style(&element, "flex-grow", &decimal(part.bytes));
-            if let Some(fill) = element.first_element_child() {
-                fill_up(&fill, part.filled);
-            }
+        }
+        if was.map(|was| was.filled) != Some(part.filled)
+            && let Some(fill) = element.first_element_child()
+        {
+            fill_up(&fill, part.filled);
         }
         shown = element.next_element_sibling();
     }

@@ -210,6 +210,7 @@
     });
     const form = sizes[0] + sizes[1];
     const steps = seconds * perSecond;
+    const told = {};
     for (let step = 1; step <= steps; step += 1) {
       const done = step / steps;
       for (const file of files) {
@@ -227,13 +228,16 @@
         };
         const isOver = step === steps;
         const states = Array.from({ length: file.parts }, (_, place) => (isOver ? '3' : stateOf(place + 1))).join('');
+        // Nothing new, no message.
+        const news = [received, sent, states].join();
+        if (told[file.type] === news) continue;
+        told[file.type] = news;
         const active = [...states].flatMap((digit, place) => (/[12]/.test(digit) ? [{ part: place + 1, sent: Math.min(ends(place + 1), sent) - place * file.size, attempt: 1 }] : []));
         const stored = [...states].filter((digit) => digit === '3').length;
         const lowest = states.search(/[^3]/) + 1;
         const where = file.parts === 1 ? '' : [0, file.parts].includes(lowest) ? 'final part ' : `part ${lowest} `;
         const status = isOver ? 'completed' : received === file.total ? 'processing' : 'buffering';
-        // Each file has its own beat: two messages are two tasks.
-        const at = Math.floor(((file.type === 'docs_file' ? step - 0.5 : step) * 1000) / perSecond);
+        const at = Math.floor((step * 1000) / perSecond);
         yield [at, {
           file_type: file.type,
           status,
@@ -326,8 +330,8 @@
     const began = performance.now();
     for (const [at, message] of messages) {
       if (speed) {
-        const early = at / speed - (performance.now() - began);
-        if (early > 0) await sleep(early);
+        // Two messages are two tasks, also at one moment.
+        await sleep(Math.max(0, at / speed - (performance.now() - began)));
       }
       const sum = message.file_type === 'docs_file' ? message.received : whole - message.total + message.received;
       post?.progress(sum, whole);

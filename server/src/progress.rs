@@ -16,7 +16,7 @@ use crate::parts::PartPlan;
 use crate::snapshot::{Figures, FileState};
 use crate::tally::Tally;
 
-/// Between two messages of one file: 30 a second.
+/// Between two beats of a watcher, and so between two messages of one file: 30 a second.
 const INTERVAL: Duration = Duration::from_micros(33_400);
 /// How often the hub looks for what it may forget, in the time that it remembers an upload: once a second.
 const SWEEPS: u32 = 600;
@@ -186,7 +186,8 @@ impl Hub {
             channel,
             changed,
             told,
-            interval_from: HashMap::new(),
+            beat: None,
+            told_at: None,
             waiting_after: self.waiting_after,
             tally: self.tally.clone(),
         }
@@ -346,11 +347,16 @@ enum Told {
 }
 
 /// One listener: every change of every file, coalesced, the newest state only.
+///
+/// All files have one beat: a page that is told of both at once is painted once.
 pub struct Watcher {
     channel: Arc<Channel>,
     changed: watch::Receiver<()>,
     told: HashMap<Watched, Told>,
-    interval_from: HashMap<Watched, Instant>,
+    /// Whom the beat under way has told of; none between two beats.
+    beat: Option<HashSet<Watched>>,
+    /// When a beat last told something.
+    told_at: Option<Instant>,
     waiting_after: Duration,
     tally: Tally,
 }
@@ -399,7 +405,11 @@ impl Watcher {
     }
 
     fn due(&mut self, now: Instant) -> Due {
-        let (mut held, mut waits_at): (Option<Instant>, Option<Instant>) = (None, None);
+        let next_beat = self.told_at.map_or(now, |at| at + INTERVAL);
+        if self.beat.is_none() && next_beat <= now {
+            self.beat = Some(HashSet::new());
+        }
+        let (mut is_held, mut waits_at): (bool, Option<Instant>) = (false, None);
         let uploads = lock(&self.channel.uploads).clone();
         for upload in &uploads {
             let mut files = lock(&upload.files);
@@ -417,36 +427,41 @@ impl Watcher {
                     continue;
                 }
                 let end = file.is_terminal();
-                let earliest = self.interval_from.get(&watched).map(|last| *last + INTERVAL);
-                if let Some(at) = earliest.filter(|at| *at > now && !end) {
-                    held = Some(held.map_or(at, |held| held.min(at)));
-                    continue;
+                if !end {
+                    let Some(beat) = self.beat.as_mut().filter(|beat| !beat.contains(&watched)) else {
+                        is_held = true;
+                        continue;
+                    };
+                    beat.insert(watched.clone());
+                    self.told_at = Some(now);
                 }
                 if let Some(Told::State { version, .. }) = told {
                     self.tally.dropped(file.version().saturating_sub(version + 1));
                 }
                 let message = file.message(upload.id.as_str(), now, self.waiting_after);
-                self.told.insert(watched.clone(), if end { Told::End } else { state });
-                self.interval_from.insert(watched, now);
+                self.told.insert(watched, if end { Told::End } else { state });
                 return Due::Message(Box::new(message));
             }
         }
+        self.beat = None;
         self.forget_gone(&uploads);
-        held.map_or(Due::Nothing(waits_at), Due::Held)
+        if is_held {
+            return Due::Held(self.told_at.map_or(now, |at| at + INTERVAL));
+        }
+        Due::Nothing(waits_at)
     }
 
     fn forget_gone(&mut self, uploads: &[Arc<Upload>]) {
         if self.told.len() > 2 * uploads.len() {
             let known: HashSet<&str> = uploads.iter().map(|upload| upload.id.as_str()).collect();
             self.told.retain(|watched, _| known.contains(watched.upload.as_str()));
-            self.interval_from.retain(|watched, _| known.contains(watched.upload.as_str()));
         }
     }
 }
 
 enum Due {
     Message(Box<FileMessage>),
-    /// Something changed, but the last message was sent less than an interval ago.
+    /// Something changed, but the last beat was less than an interval ago.
     Held(Instant),
     /// Nothing changed; if it stays so, a file waits from then on.
     Nothing(Option<Instant>),
@@ -455,3 +470,6 @@ enum Due {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,10 +14,10 @@ use crate::{captions, json};
 /// How long a POST may take to answer once the socket has told that it failed: the answer has the key of
 /// what was stored before, but a browser reads it only when all is sent or the connection breaks.
 const FAREWELL: Duration = Duration::from_secs(1);
-/// Between two changes by the socket: 30 messages a second and file are more than anybody sees.
-const MOMENT: Duration = Duration::from_millis(25);
+/// Within it comes what the server has to say of both files at once, in two messages.
+const MOMENT: Duration = Duration::from_millis(4);
 /// Between two texts that differ in numbers only: nobody reads faster.
-const READING: Duration = Duration::from_millis(250);
+const READING: Duration = Duration::from_millis(500);
 /// How far the browser may be ahead of the server by what lies in sockets on both sides: 4 MiB that Linux sends from and
 /// 6 MiB that it receives into, at most (tcp(7), `tcp_wmem` and `tcp_rmem`), and some.
 const MOST_UNDERWAY: u64 = 16 << 20;
@@ -42,7 +42,7 @@ impl Live {
         let is_end = message.status.is_terminal();
         let is_first = self.heard.borrow().is_empty();
         self.heard.borrow_mut().push(message);
-        if is_end || is_past(self.folded_at.get(), MOMENT) {
+        if is_end {
             self.fold();
         } else if is_first {
             later(MOMENT, move || self.fold());
@@ -54,7 +54,6 @@ impl Live {
         if heard.is_empty() {
             return;
         }
-        self.folded_at.set(js_sys::Date::now());
         let known = self.upload_id();
         let is_soon = !is_past(self.read_at.get(), READING);
         let mut heard = Some(heard);
