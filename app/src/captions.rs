@@ -252,8 +252,10 @@ pub fn announcement(
 #[must_use]
 pub fn read_alike(before: &Transfers, after: &Transfers) -> bool {
     let reads = |all: &Transfers, file_type| {
-        let state =
-            |row: &Row| row.message.as_ref().map(|state| (state.status, state.waiting, state.parts_stored));
+        let state = |row: &Row| {
+            let state = row.message.as_ref()?;
+            Some((state.status, state.waiting, state.parts_stored, first_retrying(state)))
+        };
         all.row(file_type).map(|row| (look(row), state(row)))
     };
     let is_same = |file_type| reads(before, file_type) == reads(after, file_type);

@@ -588,7 +588,9 @@ fn numbers_read_alike_and_states_do_not() {
     part.parts_stored += 1;
     let mut waiting = message(5);
     waiting.waiting = Some(Waiting::Client);
-    for state in [part, waiting, message(6), failed(7, "integrity")] {
+    let mut again = message(6);
+    again.active = vec![ActivePart { part: 2, sent: 0, attempt: 2 }];
+    for state in [part, waiting, again, message(7), failed(8, "integrity")] {
         let before = transfers.clone();
         transfers.fold(state);
         assert!(!captions::read_alike(&before, &transfers), "{:?}", transfers.row(DOCUMENT));
