@@ -445,10 +445,7 @@ impl Watcher {
         }
         self.beat = None;
         self.forget_gone(&uploads);
-        if is_held {
-            return Due::Held(self.told_at.map_or(now, |at| at + INTERVAL));
-        }
-        Due::Nothing(waits_at)
+        if is_held { Due::Held(next_beat) } else { Due::Nothing(waits_at) }
     }
 
     fn forget_gone(&mut self, uploads: &[Arc<Upload>]) {
