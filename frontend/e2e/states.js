@@ -420,6 +420,15 @@
   Object.assign(window, { showState, playUpload, finish: () => finish(), states: Object.keys(STATES) });
 
   const wanted = new URLSearchParams(location.search).get('state');
+  // What a state leaves to be remembered is not for the next one in the same tab, or in the same frames.
+  if (wanted) Object.defineProperty(window, 'sessionStorage', { value: null });
+  if (window.parent !== window) {
+    // Among others a state must not scroll itself into view.
+    const { focus } = HTMLElement.prototype;
+    HTMLElement.prototype.focus = function focusInPlace() {
+      focus.call(this, { preventScroll: true });
+    };
+  }
   document.addEventListener('readystatechange', () => {
     if (document.readyState !== 'interactive') return;
     // A service that takes a gigabyte, for the state with more parts than the lane can tell apart.
