@@ -2,7 +2,7 @@
 //! it can block.
 
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -20,8 +20,6 @@ use super::store::Cut;
 
 /// Most bytes that are passed on at once.
 const BUFFER: usize = 16 * 1024;
-/// Connections that wait to be accepted.
-const BACKLOG: u32 = 1024;
 /// As much of a request as tells it from others.
 const REQUEST: usize = 64;
 
@@ -180,7 +178,7 @@ impl Direction {
 
 impl Proxy {
     pub async fn start(target: SocketAddr) -> Self {
-        let listener = bound_to((Ipv4Addr::LOCALHOST, 0).into()).listen(BACKLOG).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let (up, down) = (Direction::new(), Direction::new());
         let (is_open, opened) = watch::channel(true);
@@ -253,25 +251,26 @@ struct Door {
 impl Door {
     async fn run(mut self, mut listener: TcpListener) {
         loop {
-            self.let_in(&listener).await;
+            self.let_in(listener).await;
             // The proxy was dropped.
             if self.opened.has_changed().is_err() {
                 return;
             }
-            // Bound and not listening: refused, and nobody else gets the port, not even for a moment.
-            let port = bound_to(self.addr);
-            drop(listener);
+            // Bound and not listening: refused, and nobody else gets the port.
+            let port = TcpSocket::new_v4().unwrap();
+            port.set_reuseaddr(true).unwrap();
+            port.bind(self.addr).expect("the port is still free");
             self.listening.send_replace(false);
             if self.opened.wait_for(|open| *open).await.is_err() {
                 return;
             }
-            listener = port.listen(BACKLOG).expect("the port is ours");
+            listener = port.listen(1024).expect("the port is ours");
             self.listening.send_replace(true);
         }
     }
 
-    /// Accepts until the door is closed.
-    async fn let_in(&self, listener: &TcpListener) {
+    /// Accepts until the door is closed; then the listener is gone.
+    async fn let_in(&self, listener: TcpListener) {
         let mut opened = self.opened.clone();
         loop {
             let stream = tokio::select! {
@@ -284,15 +283,6 @@ impl Door {
             tokio::spawn(carry(stream, target, up, down, reset));
         }
     }
-}
-
-/// Bound, also beside another one of ours.
-fn bound_to(addr: SocketAddr) -> TcpSocket {
-    let socket = TcpSocket::new_v4().unwrap();
-    socket.set_reuseaddr(true).unwrap();
-    socket.set_reuseport(true).unwrap();
-    socket.bind(addr).expect("the port is free, or ours");
-    socket
 }
 
 async fn carry(
